@@ -1,0 +1,73 @@
+// The index of one SDP body (RFC 8866): where the addresses and ports of its streams stand.
+//
+//     o=- 1 1 IN IP4 192.168.77.2        origin
+//     c=IN IP4 192.168.77.2              connection
+//     m=audio 4000/2 RTP/AVP 0           media[0].port, .count, .protocol
+//     c=IN IP4 192.168.77.9              media[0].connection
+//     a=rtcp:4001 IN IP4 192.168.77.2    media[0].rtcp_port, .rtcp_connection
+//
+// Spans point into the whole message, not into the body. The order of lines is not checked: real
+// phones send c= after t= and b= after a=.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "sipnat/base/result.h"
+#include "sipnat/sip/text.h"
+
+namespace sipnat::sdp {
+
+/// "IN IP4 192.0.2.1[/ttl]" of an o=, c= or a=rtcp line.
+struct Connection {
+    Span address;                      ///< without a /ttl suffix; empty: the line can't be read
+    std::optional<IpAddress> parsed;   ///< none: a name, or not an address of the family it claims
+};
+
+enum class Direction : std::uint8_t { sendrecv, sendonly, recvonly, inactive };
+enum class Setup : std::uint8_t { none, active, passive, actpass, holdconn };
+
+struct Media {
+    Span kind;                    ///< "audio"
+    Span port_text;
+    Port port{};                  ///< 0: rejected or removed
+    std::uint16_t count = 1;      ///< of m=audio 4000/2
+    Span protocol;                ///< "RTP/AVP"
+    std::optional<Connection> connection;
+    std::optional<Span> rtcp_port_text;
+    Port rtcp_port{};
+    std::optional<Connection> rtcp_connection;
+    bool rtcp_mux = false;
+    bool rtcp_mux_only = false;   ///< RFC 8858
+    Direction direction = Direction::sendrecv;
+    Setup setup = Setup::none;
+};
+
+/// More m= lines than this make a body malformed.
+inline constexpr std::size_t kMostMedia = 64;
+
+struct Session {
+    std::optional<Connection> origin;
+    std::optional<Connection> connection;
+    Direction direction = Direction::sendrecv;
+    std::vector<Media> media;
+
+    /// The address that stream `index` is received at: its own c= or the session's; none if neither
+    /// is there.
+    [[nodiscard]] const Connection* connection_of(std::size_t index) const;
+};
+
+/// Reads the body at `where`. Fails, with the line number as the error's object ("line 4"), when
+/// there is no "v=" first line, a line is not "x=…" (empty lines may follow the last), there is a NUL
+/// byte, an m= line can't be read (a port over 65535 or a count of 0 too), a level has two c= lines
+/// with different addresses (RFC 8866 5.7 allows several for the multicast layers of one stream
+/// only), there are two o= lines, or over kMostMedia streams.
+///
+/// A c= that can't be read is kept, without an address: it hides the session's all the same. An
+/// unreadable o= or a=rtcp counts as absent; of several a=rtcp the first holds. In o= the last three
+/// fields count, since user names with blanks are not rare.
+[[nodiscard]] Result<Session> parse(std::string_view text, Span where);
+
+}  // namespace sipnat::sdp

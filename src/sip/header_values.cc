@@ -1,0 +1,134 @@
+// Lists of name-addr / addr-spec, parameters and Via values: what sip/uri.h reads out of headers.
+#include "sip/host.h"
+#include "sip/lexer.h"
+#include "sipnat/sip/uri.h"
+
+namespace sipnat::sip {
+
+namespace {
+
+/// The URI of '<' URI '>'; the scanner stands at '<' and then behind '>'.
+std::optional<Span> read_bracketed(Scanner& scanner) {
+    const auto text = scanner.text();
+    const std::size_t begin = scanner.at() + 1;
+    const std::size_t close = text.find_first_of("<>", begin);
+    if (close == std::string_view::npos || text[close] == '<') return std::nullopt;
+    scanner.move_to(close + 1);
+    return trimmed(text, begin, close);
+}
+
+/// The addr-spec that begins at `begin` and ends where the scanner stands, or at a blank before:
+/// without angle brackets ';' and ',' belong to the header, not to the URI (RFC 3261 20).
+std::optional<Span> read_bare(const Scanner& scanner, std::size_t begin) {
+    const auto text = scanner.text();
+    std::size_t end = begin;
+    while (end < scanner.at() && !is(kBlank, text[end]))
+        ++end;
+    const auto uri = span_of(begin, end);
+    // Half of a display name with an unquoted comma is no URI (RFC 4475 3.1.2.6 and others).
+    const auto scheme = uri.in(text).substr(0, uri.in(text).find(':'));
+    if (uri.in(text) != "*" && (scheme.size() == uri.length || !is_token(scheme))) {
+        return std::nullopt;
+    }
+    return uri;
+}
+
+/// From the first character of a value to the comma behind it, or to the end.
+std::optional<AddressValue> read_address(Scanner& scanner) {
+    const std::size_t begin = scanner.at();
+    if (!scanner.skip_to("<,;")) return std::nullopt;
+    const auto uri = scanner.peek() == '<' ? read_bracketed(scanner) : read_bare(scanner, begin);
+    if (!uri || !scanner.skip_to(",;")) return std::nullopt;
+    const std::size_t params = scanner.at();
+    if (!scanner.skip_to(",")) return std::nullopt;
+    const auto text = scanner.text();
+    return AddressValue{trimmed(text, begin, scanner.at()), *uri,
+                        trimmed(text, params, scanner.at()), uri->in(text) == "*"};
+}
+
+/// Skips white space and the commas of empty values.
+void skip_separators(Scanner& scanner) {
+    do
+        scanner.skip_blanks();
+    while (scanner.accept(','));
+}
+
+/// "SIP" "/" "2.0" "/" transport, with white space around each slash.
+std::optional<std::string_view> read_protocol(Scanner& scanner) {
+    const auto text = scanner.text();
+    const auto token = [&] {
+        scanner.skip_blanks();
+        const auto word = scanner.take(kToken).in(text);
+        scanner.skip_blanks();
+        return word;
+    };
+    if (!equal_ignoring_case(token(), "SIP") || !scanner.accept('/')) return std::nullopt;
+    if (token() != "2.0" || !scanner.accept('/')) return std::nullopt;
+    const auto transport = token();
+    if (transport.empty()) return std::nullopt;
+    return transport;
+}
+
+/// Between two words, so that a sent-by of "host:5060x" is not read as "host:5060".
+bool at_word_end(const Scanner& scanner) {
+    return scanner.done() || is(kDelimiter, scanner.peek()) || is(kBlank, scanner.peek()) ||
+           is(kBlank, scanner.text()[scanner.at() - 1]);
+}
+
+void read_via_parameters(std::string_view text, Via& via) {
+    Scanner scanner(text, via.params);
+    while (const auto parameter = scanner.parameter()) {
+        const auto name = parameter->name.in(text);
+        if (via.branch.empty() && equal_ignoring_case(name, "branch")) {
+            via.branch = parameter->value;
+        } else if (!via.rport && equal_ignoring_case(name, "rport")) {
+            via.rport = parameter->value;
+        } else if (!via.received && equal_ignoring_case(name, "received")) {
+            via.received = read_parameter_host(text, parameter->value);
+        } else if (!via.maddr && equal_ignoring_case(name, "maddr")) {
+            via.maddr = read_parameter_host(text, parameter->value);
+        }
+    }
+}
+
+}  // namespace
+
+std::vector<AddressValue> parse_addresses(std::string_view text, Span header_value) {
+    std::vector<AddressValue> values;
+    Scanner scanner(text, header_value);
+    while (values.size() < kMostAddresses) {
+        skip_separators(scanner);
+        if (scanner.done()) break;
+        const auto value = read_address(scanner);
+        if (!value) break;
+        values.push_back(*value);
+    }
+    return values;
+}
+
+std::optional<Span> find_parameter(std::string_view text, Span params, std::string_view name) {
+    Scanner scanner(text, params);
+    while (const auto parameter = scanner.parameter()) {
+        if (equal_ignoring_case(parameter->name.in(text), name)) return parameter->value;
+    }
+    return std::nullopt;
+}
+
+std::optional<Via> parse_top_via(std::string_view text, Span header_value) {
+    Scanner scanner(text, header_value);
+    Via via;
+    const auto transport = read_protocol(scanner);
+    if (!transport) return std::nullopt;
+    via.transport = *transport;
+    const auto sent_by = read_host_port(scanner, ColonBlanks::allowed);
+    if (!sent_by) return std::nullopt;
+    via.sent_by = *sent_by;
+    if (!at_word_end(scanner) || !scanner.skip_to(",;")) return std::nullopt;
+    const std::size_t params = scanner.at();
+    if (!scanner.skip_to(",")) return std::nullopt;
+    via.params = trimmed(text, params, scanner.at());
+    read_via_parameters(text, via);
+    return via;
+}
+
+}  // namespace sipnat::sip

@@ -1,0 +1,130 @@
+#include "sip/lexer.h"
+
+#include <algorithm>
+
+namespace sipnat::sip {
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+               return x == y || lower(x) == lower(y);
+           });
+}
+
+bool is_token(std::string_view text) {
+    return !text.empty() && std::ranges::all_of(text, [](char c) { return is(kToken, c); });
+}
+
+Span trimmed(std::string_view text, std::size_t begin, std::size_t end) {
+    while (begin < end && is(kBlank, text[begin]))
+        ++begin;
+    while (begin < end && is(kBlank, text[end - 1]))
+        --end;
+    return span_of(begin, end);
+}
+
+bool Scanner::accept(char c) {
+    if (done() || text_[at_] != c) return false;
+    ++at_;
+    return true;
+}
+
+Span Scanner::take(CharClass char_class) {
+    const std::size_t begin = at_;
+    while (!done() && is(char_class, text_[at_]))
+        ++at_;
+    return span_of(begin, at_);
+}
+
+bool Scanner::skip_to(std::string_view delimiters) {
+    for (; !done(); ++at_) {
+        const char c = text_[at_];
+        if (!is(kDelimiter, c)) continue;
+        if (delimiters.find(c) != std::string_view::npos) return true;
+        if (c == '"' && !skip_quoted()) return false;
+        if (c == '(' && comment_may_start() && !skip_comment()) return false;
+    }
+    return true;
+}
+
+// Parentheses are legal inside the user part of a URI and nowhere in a token, so a comment begins
+// only where neither can go on.
+bool Scanner::comment_may_start() const {
+    if (at_ == start_) return true;
+    const char before = text_[at_ - 1];
+    return is(kBlank, before) || before == '>' || before == '"' || before == ')' || before == ',';
+}
+
+/// From the opening quote to the closing one.
+bool Scanner::skip_quoted() {
+    for (++at_; !done(); ++at_) {
+        if (text_[at_] == '"') return true;
+        if (text_[at_] == '\\') ++at_;
+    }
+    return false;
+}
+
+/// From the opening parenthesis to its own closing one; quotes mean nothing in between.
+bool Scanner::skip_comment() {
+    std::size_t depth = 0;
+    for (; !done(); ++at_) {
+        const char c = text_[at_];
+        if (c == '\\') {
+            ++at_;
+        } else if (c == '(') {
+            ++depth;
+        } else if (c == ')' && --depth == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+std::optional<Parameter> Scanner::parameter() {
+    if (!skip_to(";") || !accept(';')) return std::nullopt;
+    skip_blanks();
+    const std::size_t begin = at_;
+    while (!done() && text_[at_] != '=' && text_[at_] != ';' && !is(kBlank, text_[at_]))
+        ++at_;
+    Parameter parameter{span_of(begin, at_), span_of(at_, at_)};
+    skip_blanks();
+    if (!accept('=')) return parameter;
+    skip_blanks();
+    const std::size_t value = at_;
+    if (peek() == '"') {
+        if (!skip_quoted()) return std::nullopt;
+        parameter.value = span_of(value + 1, at_++);
+        return parameter;
+    }
+    while (!done() && text_[at_] != ';' && !is(kBlank, text_[at_]))
+        ++at_;
+    parameter.value = span_of(value, at_);
+    return parameter;
+}
+
+std::size_t empty_line(std::string_view text, std::size_t at) {
+    if (at < text.size() && text[at] == '\n') return 1;
+    return at + 1 < text.size() && text[at] == '\r' && text[at + 1] == '\n' ? 2 : 0;
+}
+
+tl::expected<HeaderLine, std::string_view> read_header(std::string_view text, std::size_t& at) {
+    std::size_t colon = at;
+    while (colon < text.size() && is(kToken, text[colon]))
+        ++colon;
+    const Span name = span_of(at, colon);
+    // RFC 3261 7.3.1 allows white space before the colon, but no fold.
+    while (colon < text.size() && (text[colon] == ' ' || text[colon] == '\t'))
+        ++colon;
+    if (name.empty() || colon >= text.size() || text[colon] != ':') {
+        return tl::unexpected<std::string_view>("no name and colon");
+    }
+    std::size_t end = colon;
+    do {
+        end = text.find('\n', end);
+        if (end == std::string_view::npos) return tl::unexpected<std::string_view>("no line end");
+        ++end;
+    } while (end < text.size() && (text[end] == ' ' || text[end] == '\t'));
+    at = end;
+    return HeaderLine{name, trimmed(text, colon + 1, end)};
+}
+
+}  // namespace sipnat::sip

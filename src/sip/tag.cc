@@ -1,0 +1,16 @@
+#include "sipnat/sip/tag.h"
+
+#include "sipnat/sip/uri.h"
+
+namespace sipnat::sip {
+
+std::string_view tag_of(const Message& message, HeaderKind kind) {
+    const auto* header = message.find(kind);
+    if (header == nullptr) return {};
+    const auto values = parse_addresses(message.text(), header->value);
+    if (values.empty()) return {};
+    const auto tag = find_parameter(message.text(), values.front().params, "tag");
+    return tag ? tag->in(message.text()) : std::string_view{};
+}
+
+}  // namespace sipnat::sip
