@@ -1,0 +1,55 @@
+// What the engine and the kernel say to each other, as plain values.
+//
+// netfilter/ turns these into netlink and back; core/ fills and reads them. Nothing here does I/O.
+//
+// An RTP stream of a phone behind source NAT takes a pair of expectations on the signalling flow,
+// so that whichever side speaks first gets the same translation (kernel: nf_nat_sip_expected):
+//
+//     inbound    any               > outside:20000   nat 192.168.77.2:4000
+//     outbound   192.168.77.2:4000 > remote:7000     nat remote:7000
+//
+// The kernel pairs the two by `inbound.nat == outbound.match.source` on one master.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sipnat/net/address.h"
+
+namespace sipnat {
+
+/// Direction within a conntrack entry; the values of enum ip_conntrack_dir.
+enum class FlowDirection : std::uint8_t { original = 0, reply = 1 };
+
+/// The in-kernel helper's classes (enum sip_expectation_classes): only 1 to 3 get their source
+/// translated from the paired expectation.
+enum class ExpectClass : std::uint8_t { signalling = 0, audio = 1, video = 2, other = 3 };
+
+/// The names an admin reads: "signalling", "audio", "video", "other".
+[[nodiscard]] std::string_view to_text(ExpectClass media);
+
+struct Expectation {
+    Tuple master;                        ///< original tuple of the flow that it hangs on
+    Tuple match;                         ///< what it waits for; source 0.0.0.0:0 is anybody
+    Endpoint nat;                        ///< where that packet is sent instead
+    bool translates = true;              ///< false on a flow without NAT: `nat` is not used
+    ExpectClass media = ExpectClass::audio;
+    FlowDirection direction = FlowDirection::reply;  ///< the master's direction it runs in
+
+    bool operator==(const Expectation&) const = default;
+};
+
+/// A conntrack entry as far as sipnat looks at it.
+struct FlowEntry {
+    FlowTuples tuples;
+    std::uint32_t status = 0;  ///< IPS_* bits
+    std::uint32_t mark = 0;
+    std::uint32_t timeout = 0;  ///< seconds left
+    std::string helper;         ///< empty: none
+    bool expected = false;      ///< it has a master: an expectation made it
+
+    bool operator==(const FlowEntry&) const = default;
+};
+
+}  // namespace sipnat

@@ -1,0 +1,132 @@
+// The netfilter queue: packets of SIP flows in, verdicts out (nfnetlink_queue).
+//
+//     poll(fd) ─► receive_batch() ─► for each: accept(id[, new bytes]) or drop(id) ─► flush()
+//
+// Each packet comes with its conntrack entry, so both tuples are known, also on a flow's first
+// packet, whose entry nobody else can see yet. What sits in a queue when the object goes is dropped
+// by the kernel. One thread at a time.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "sipnat/base/result.h"
+#include "sipnat/core/kernel.h"
+#include "sipnat/netfilter/queue_number.h"
+
+namespace sipnat::netfilter {
+
+/// A packet's name until its verdict; numbers count up within their queue.
+struct PacketId {
+    QueueNumber queue{};
+    std::uint32_t number = 0;
+
+    bool operator==(const PacketId&) const = default;
+};
+
+/// Where in the stack the packet waits; values are enum nf_inet_hooks.
+enum class Hook : std::uint8_t {
+    prerouting = 0,
+    local_in = 1,
+    forward = 2,
+    local_out = 3,
+    postrouting = 4
+};
+
+/// Bytes of a packet that a netlink attribute has room for (NFQNL_MAX_COPY_RANGE).
+inline constexpr std::size_t kMaxPacket = 0xffff - 4;
+
+struct QueuedPacket {
+    PacketId id;
+    Hook hook = Hook::postrouting;
+    /// The IP packet. The queue's own memory, until the next receive_batch().
+    std::span<const std::uint8_t> packet;
+    bool truncated = false;  ///< longer than kMaxPacket: not all of it is here, do not edit it
+    /// Nothing on packets that conntrack does not track, and on those of other transports than UDP
+    /// and TCP. An ICMP error of a flow has that flow here: look at the packet's own protocol.
+    std::optional<FlowEntry> flow;
+    FlowDirection direction = FlowDirection::original;
+    bool first = false;  ///< the entry is not confirmed: it exists for this packet only
+};
+
+enum class WhenFull : std::uint8_t { accept, drop };
+
+/// Whether packets bring their conntrack entry along. `absent` is for kernels without the glue:
+/// QueuedPacket::flow stays empty.
+enum class FlowInformation : std::uint8_t { required, absent };
+
+struct QueueSettings {
+    QueueNumber first{};
+    std::uint16_t count = 1;          ///< queues first … first+count-1, for nft's `queue to A-B`
+    std::uint32_t max_length = 4096;  ///< packets that may wait in each queue
+    WhenFull when_full = WhenFull::accept;
+    FlowInformation flows = FlowInformation::required;
+    int receive_buffer = 8 << 20;  ///< bytes of the socket
+};
+
+/// What the kernel tells of a queue in /proc/net/netfilter/nfnetlink_queue.
+struct QueueStatistics {
+    std::uint32_t owner = 0;         ///< port id of the listener; nearly always its process id
+    std::uint32_t waiting = 0;       ///< packets without a verdict
+    std::uint32_t full_drops = 0;    ///< over max_length, with WhenFull::drop
+    std::uint32_t socket_drops = 0;  ///< over receive_buffer, with WhenFull::drop
+};
+
+/// Nothing if no program listens on that queue. `proc_text` is that file's content.
+[[nodiscard]] std::optional<QueueStatistics> find_queue(std::string_view proc_text,
+                                                        QueueNumber queue);
+
+/// The same out of this network namespace's file.
+[[nodiscard]] Result<std::optional<QueueStatistics>> queue_statistics(QueueNumber queue);
+
+class Queue {
+  public:
+    /// Binds all the queues. Whatever arrives while it does is accepted unchanged.
+    /// Codes: EBUSY (another program listens: named where it can be), EPERM (no CAP_NET_ADMIN),
+    /// EOPNOTSUPP (no conntrack glue: nf_conntrack_netlink).
+    [[nodiscard]] static Result<Queue> open(const QueueSettings& settings);
+    Queue(Queue&&) noexcept;
+    Queue& operator=(Queue&&) noexcept;
+    ~Queue();
+
+    /// For poll: readable when packets wait.
+    [[nodiscard]] int fd() const;
+
+    /// What waits, up to 32 packets, without blocking; empty if nothing does. Views end with the
+    /// next call.
+    [[nodiscard]] Result<std::span<const QueuedPacket>> receive_batch();
+
+    /// Verdicts wait for flush(). `flow_timeout` sets what is left of the entry's life, in whole
+    /// seconds, also on a first packet; every later packet sets it back to the flow's policy.
+    void accept(PacketId id, std::optional<std::chrono::seconds> flow_timeout = std::nullopt);
+    /// With these bytes, a whole IP packet, in its place; they are copied. More than kMaxPacket
+    /// cannot be handed over: the packet goes on unchanged and counts as a refused verdict.
+    void accept(PacketId id, std::span<const std::uint8_t> packet,
+                std::optional<std::chrono::seconds> flow_timeout = std::nullopt);
+    void drop(PacketId id);
+
+    /// Sends all verdicts. The packets go on, and first packets' entries are confirmed, before it
+    /// returns. After an error the verdicts not sent are forgotten.
+    [[nodiscard]] Result<void> flush();
+
+    /// Packets that the kernel numbered but could not hand over, since open(): its socket buffer
+    /// was full. With WhenFull::accept they went on unchanged.
+    [[nodiscard]] std::uint64_t overruns() const;
+    /// Verdicts that the kernel refused (their packet was gone) or that were too long for it.
+    [[nodiscard]] std::uint64_t refused_verdicts() const;
+    /// Messages from the kernel that made no sense.
+    [[nodiscard]] std::uint64_t unreadable_messages() const;
+
+  private:
+    struct Impl;
+    explicit Queue(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sipnat::netfilter

@@ -1,0 +1,33 @@
+// IPCTNL_MSG_CT_*: conntrack entries as netlink messages and back. No I/O.
+#pragma once
+
+#include "netfilter/wire.h"
+#include "sipnat/netfilter/conntrack.h"
+
+namespace sipnat::netfilter {
+
+/// An entry and the kernel's name for it, which no later entry of the same tuples has.
+struct DecodedFlow {
+    FlowEntry flow;
+    std::uint32_t id = 0;  ///< CTA_ID, as opaque as the kernel means it
+
+    bool operator==(const DecodedFlow&) const = default;
+};
+
+/// How much of a dump's filtering is left to the kernel.
+enum class KernelFilter : std::uint8_t { full, family_only };
+
+void encode_create_flow(Buffer& out, std::uint32_t sequence, const FlowEntry& flow);
+void encode_find_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple);
+/// With an id only that very entry.
+void encode_remove_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple,
+                        std::optional<std::uint32_t> id);
+void encode_dump_flows(Buffer& out, std::uint32_t sequence, const FlowFilter& filter,
+                       KernelFilter kernel);
+
+/// Reads the CTA_* attributes of an entry: a ctnetlink message's, or an NFQA_CT nest's, where a
+/// flow's first packet shows an entry without kConfirmed. Keeps the strings of `out`'s helper
+/// short, so nothing is allocated. False if a tuple is missing or not of UDP or TCP.
+[[nodiscard]] bool decode_flow(Bytes attributes, DecodedFlow& out);
+
+}  // namespace sipnat::netfilter

@@ -1,0 +1,33 @@
+// IPCTNL_MSG_EXP_*: expectations as netlink messages and back. No I/O.
+//
+// libnetfilter_conntrack's own builder leaves out CLASS, NAT and FN, which are what counts here.
+#pragma once
+
+#include <string>
+
+#include "netfilter/wire.h"
+#include "sipnat/core/kernel.h"
+
+namespace sipnat::netfilter {
+
+struct DecodedExpectation {
+    Expectation expectation;
+    std::uint32_t id = 0;  ///< CTA_EXPECT_ID
+    std::string helper;    ///< the master's on most kernels, not CTA_EXPECT_HELP_NAME as created
+    bool sip_function = false;
+
+    bool operator==(const DecodedExpectation&) const = default;
+};
+
+void encode_create_expectation(Buffer& out, std::uint32_t sequence, const Expectation& expectation);
+void encode_find_expectation(Buffer& out, std::uint32_t sequence, const Tuple& match);
+/// With an id only that very one.
+void encode_remove_expectation(Buffer& out, std::uint32_t sequence, const Tuple& match,
+                               std::optional<std::uint32_t> id);
+void encode_dump_expectations(Buffer& out, std::uint32_t sequence, Family family);
+
+/// Reads the CTA_EXPECT_* attributes of a message. Nothing if a tuple is missing or not of UDP or
+/// TCP, or if the class is none of ours.
+[[nodiscard]] std::optional<DecodedExpectation> decode_expectation(Bytes attributes);
+
+}  // namespace sipnat::netfilter

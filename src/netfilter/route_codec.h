@@ -1,0 +1,15 @@
+// RTM_GETROUTE and its answer. No I/O.
+#pragma once
+
+#include "netfilter/wire.h"
+#include "sipnat/netfilter/route.h"
+
+namespace sipnat::netfilter {
+
+void encode_find_route(Buffer& out, std::uint32_t sequence, const IpAddress& destination);
+
+/// Reads what follows the nlmsghdr of an RTM_NEWROUTE. Types that lead nowhere are `unreachable`;
+/// nothing if the bytes are cut short.
+[[nodiscard]] std::optional<Route> decode_route(Bytes body);
+
+}  // namespace sipnat::netfilter
