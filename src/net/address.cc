@@ -30,6 +30,15 @@ std::optional<Port> parse_port(std::string_view text) {
     return static_cast<Port>(value);
 }
 
+std::optional<PortRange> parse_port_range(std::string_view text) {
+    const auto dash = text.find('-');
+    if (dash == std::string_view::npos) return std::nullopt;
+    const auto low = parse_port(text.substr(0, dash));
+    const auto high = parse_port(text.substr(dash + 1));
+    if (!low || !high || *low > *high) return std::nullopt;
+    return PortRange{*low, *high};
+}
+
 IpAddress IpAddress::ipv4(std::span<const std::uint8_t, 4> bytes) {
     IpAddress address;
     std::ranges::copy(bytes, address.bytes_.begin());

@@ -69,6 +69,18 @@ Result<void> run_ruleset(const std::string& commands, RulesetMode mode) {
     return {};
 }
 
+Result<std::string> ruleset_as_json() {
+    const Context context = make_context(RulesetMode::load);
+    if (!context) {
+        return fail_errno("list nft rules", "", ENOMEM);
+    }
+    nft_ctx_output_set_flags(context.get(), NFT_CTX_OUTPUT_JSON);
+    if (nft_run_cmd_from_buffer(context.get(), "list ruleset") != 0) {
+        return fail("list nft rules", "", error_text(context.get()));
+    }
+    return std::string(nft_ctx_get_output_buffer(context.get()));
+}
+
 Result<bool> table_exists(const char* table) {
     auto socket = Socket::open(NETLINK_NETFILTER);
     if (!socket) {

@@ -4,14 +4,11 @@
 #include <charconv>
 #include <string>
 
-#include "sip/lexer.h"
+#include "sipnat/base/ascii.h"
 
 namespace sipnat::sdp {
 
 namespace {
-
-using sip::equal_ignoring_case;
-using sip::span_of;
 
 constexpr std::size_t kUsualMedia = 2;
 

@@ -4,21 +4,16 @@
 
 namespace sipnat::sip {
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-               return x == y || lower(x) == lower(y);
-           });
-}
-
 bool is_token(std::string_view text) {
     return !text.empty() && std::ranges::all_of(text, [](char c) { return is(kToken, c); });
 }
 
 Span trimmed(std::string_view text, std::size_t begin, std::size_t end) {
-    while (begin < end && is(kBlank, text[begin]))
-        ++begin;
+    // The end first: what is all blank is empty where it begins, not behind its line.
     while (begin < end && is(kBlank, text[end - 1]))
         --end;
+    while (begin < end && is(kBlank, text[begin]))
+        ++begin;
     return span_of(begin, end);
 }
 

@@ -13,7 +13,8 @@
 #include <string_view>
 #include <tl/expected.hpp>
 
-#include "sipnat/sip/text.h"
+#include "sipnat/base/ascii.h"
+#include "sipnat/base/span.h"
 
 namespace sipnat::sip {
 
@@ -49,17 +50,9 @@ inline constexpr auto kCharClasses = [] {
     return (kCharClasses[static_cast<unsigned char>(c)] & char_class) != 0;
 }
 
-[[nodiscard]] constexpr char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-/// ASCII only, as all of SIP's tokens are.
-[[nodiscard]] bool equal_ignoring_case(std::string_view a, std::string_view b);
 /// All of `text` is token characters, one at least.
 [[nodiscard]] bool is_token(std::string_view text);
 
-[[nodiscard]] constexpr Span span_of(std::size_t begin, std::size_t end) {
-    return {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end - begin)};
-}
 /// [begin, end) without blanks around it.
 [[nodiscard]] Span trimmed(std::string_view text, std::size_t begin, std::size_t end);
 

@@ -30,10 +30,10 @@ enum class ExpectClass : std::uint8_t { signalling = 0, audio = 1, video = 2, ot
 [[nodiscard]] std::string_view to_text(ExpectClass media);
 
 struct Expectation {
-    Tuple master;                        ///< original tuple of the flow that it hangs on
-    Tuple match;                         ///< what it waits for; source 0.0.0.0:0 is anybody
-    Endpoint nat;                        ///< where that packet is sent instead
-    bool translates = true;              ///< false on a flow without NAT: `nat` is not used
+    Tuple master;            ///< original tuple of the flow that it hangs on
+    Tuple match;             ///< what it waits for; source 0.0.0.0:0 is anybody
+    Endpoint nat;            ///< where that packet is sent instead
+    bool translates = true;  ///< false on a flow without NAT: `nat` is not used
     ExpectClass media = ExpectClass::audio;
     FlowDirection direction = FlowDirection::reply;  ///< the master's direction it runs in
 

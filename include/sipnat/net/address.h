@@ -35,8 +35,18 @@ enum class Port : std::uint16_t {};
     return static_cast<Port>(static_cast<std::uint16_t>(number(port) + distance));
 }
 
+/// From `low` to `high`, both included.
+struct PortRange {
+    Port low{};
+    Port high{};
+
+    bool operator==(const PortRange&) const = default;
+};
+
 /// 1 to 5 decimal digits, 0 to 65535, nothing else.
 [[nodiscard]] std::optional<Port> parse_port(std::string_view text);
+/// "LOW-HIGH", with LOW not above HIGH.
+[[nodiscard]] std::optional<PortRange> parse_port_range(std::string_view text);
 
 class IpAddress {
   public:

@@ -40,6 +40,9 @@ enum class RulesetMode : std::uint8_t { load, check_only };
 /// The same with the commands themselves.
 [[nodiscard]] Result<void> run_ruleset(const std::string& commands, RulesetMode mode);
 
+/// What `nft -j list ruleset` prints.
+[[nodiscard]] Result<std::string> ruleset_as_json();
+
 /// False after an admin's `nft flush ruleset` (or before anything was loaded).
 [[nodiscard]] Result<bool> table_exists(const char* table = kTable);
 

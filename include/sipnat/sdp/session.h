@@ -16,31 +16,32 @@
 #include <vector>
 
 #include "sipnat/base/result.h"
-#include "sipnat/sip/text.h"
+#include "sipnat/base/span.h"
+#include "sipnat/net/address.h"
 
 namespace sipnat::sdp {
 
 /// "IN IP4 192.0.2.1[/ttl]" of an o=, c= or a=rtcp line.
 struct Connection {
-    Span address;                      ///< without a /ttl suffix; empty: the line can't be read
-    std::optional<IpAddress> parsed;   ///< none: a name, or not an address of the family it claims
+    Span address;                     ///< without a /ttl suffix; empty: the line can't be read
+    std::optional<IpAddress> parsed;  ///< none: a name, or not an address of the family it claims
 };
 
 enum class Direction : std::uint8_t { sendrecv, sendonly, recvonly, inactive };
 enum class Setup : std::uint8_t { none, active, passive, actpass, holdconn };
 
 struct Media {
-    Span kind;                    ///< "audio"
+    Span kind;  ///< "audio"
     Span port_text;
-    Port port{};                  ///< 0: rejected or removed
-    std::uint16_t count = 1;      ///< of m=audio 4000/2
-    Span protocol;                ///< "RTP/AVP"
+    Port port{};              ///< 0: rejected or removed
+    std::uint16_t count = 1;  ///< of m=audio 4000/2
+    Span protocol;            ///< "RTP/AVP"
     std::optional<Connection> connection;
     std::optional<Span> rtcp_port_text;
     Port rtcp_port{};
     std::optional<Connection> rtcp_connection;
     bool rtcp_mux = false;
-    bool rtcp_mux_only = false;   ///< RFC 8858
+    bool rtcp_mux_only = false;  ///< RFC 8858
     Direction direction = Direction::sendrecv;
     Setup setup = Setup::none;
 };
@@ -60,14 +61,14 @@ struct Session {
 };
 
 /// Reads the body at `where`. Fails, with the line number as the error's object ("line 4"), when
-/// there is no "v=" first line, a line is not "x=…" (empty lines may follow the last), there is a NUL
-/// byte, an m= line can't be read (a port over 65535 or a count of 0 too), a level has two c= lines
-/// with different addresses (RFC 8866 5.7 allows several for the multicast layers of one stream
-/// only), there are two o= lines, or over kMostMedia streams.
+/// there is no "v=" first line, a line is not "x=…" (empty lines may follow the last), there is a
+/// NUL byte, an m= line can't be read (a port over 65535 or a count of 0 too), a level has two c=
+/// lines with different addresses (RFC 8866 5.7 allows several for the multicast layers of one
+/// stream only), there are two o= lines, or over kMostMedia streams.
 ///
 /// A c= that can't be read is kept, without an address: it hides the session's all the same. An
-/// unreadable o= or a=rtcp counts as absent; of several a=rtcp the first holds. In o= the last three
-/// fields count, since user names with blanks are not rare.
+/// unreadable o= or a=rtcp counts as absent; of several a=rtcp the first holds. In o= the last
+/// three fields count, since user names with blanks are not rare.
 [[nodiscard]] Result<Session> parse(std::string_view text, Span where);
 
 }  // namespace sipnat::sdp

@@ -18,20 +18,51 @@
 #include <vector>
 
 #include "sipnat/base/result.h"
-#include "sipnat/sip/text.h"
+#include "sipnat/base/span.h"
 
 namespace sipnat::sip {
 
 enum class Method : std::uint8_t {
-    invite, ack, bye, cancel, options, reg, prack, update, info, subscribe, notify, refer, message,
-    publish, other,
+    invite,
+    ack,
+    bye,
+    cancel,
+    options,
+    reg,
+    prack,
+    update,
+    info,
+    subscribe,
+    notify,
+    refer,
+    message,
+    publish,
+    other,
 };
 
 /// The headers that sipnat looks into; all others are `other`.
 enum class HeaderKind : std::uint8_t {
-    via, from, to, call_id, cseq, contact, content_length, content_type, route, record_route, path,
-    service_route, refer_to, referred_by, reply_to, p_asserted_identity, p_preferred_identity,
-    diversion, remote_party_id, expires, other,
+    via,
+    from,
+    to,
+    call_id,
+    cseq,
+    contact,
+    content_length,
+    content_type,
+    route,
+    record_route,
+    path,
+    service_route,
+    refer_to,
+    referred_by,
+    reply_to,
+    p_asserted_identity,
+    p_preferred_identity,
+    diversion,
+    remote_party_id,
+    expires,
+    other,
 };
 
 /// The canonical name ("Content-Length"); "header" for other.

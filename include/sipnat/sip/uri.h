@@ -21,27 +21,27 @@ struct Uri {
     Scheme scheme = Scheme::sip;
     Span user;  ///< with password, without '@'; empty when there is none
     HostPort host;
-    Span params;                     ///< from the first ';' to '?' or the end
-    std::optional<HostPort> maddr;   ///< its value; no port in it; IPv6 with or without brackets
-    std::string_view transport;      ///< parameter's value as written; empty: none
+    Span params;                    ///< from the first ';' to '?' or the end
+    std::optional<HostPort> maddr;  ///< its value; no port in it; IPv6 with or without brackets
+    std::string_view transport;     ///< parameter's value as written; empty: none
 };
 
-/// sip: and sips: URIs. Nothing for others (tel:, urn:, "*") and for what can't be read: a port that
-/// is none, brackets without an IPv6 address, blanks in user or host, '@' in the parameters.
+/// sip: and sips: URIs. Nothing for others (tel:, urn:, "*") and for what can't be read: a port
+/// that is none, brackets without an IPv6 address, blanks in user or host, '@' in the parameters.
 /// The user part ends at the first '@' and may hold ';' and '?' (RFC 3261 25.1).
 [[nodiscard]] std::optional<Uri> parse_uri(std::string_view text, Span where);
 
 struct AddressValue {
     Span value;
-    Span uri;      ///< without < >
-    Span params;   ///< header parameters from the first ';'; in the addr-spec form all of them
+    Span uri;     ///< without < >
+    Span params;  ///< header parameters from the first ';'; in the addr-spec form all of them
     bool star = false;
 };
 
 inline constexpr std::size_t kMostAddresses = 64;
 
-/// Each value of a header that holds name-addr / addr-spec, comma-separated. Empty values are passed
-/// over; what can't be read ends the list, and so does kMostAddresses.
+/// Each value of a header that holds name-addr / addr-spec, comma-separated. Empty values are
+/// passed over; what can't be read ends the list, and so does kMostAddresses.
 [[nodiscard]] std::vector<AddressValue> parse_addresses(std::string_view text, Span header_value);
 
 /// The value of the first parameter `name` (any case) in ";a=b;c" text: without quotes; empty, and

@@ -1,0 +1,144 @@
+// One call as one inside party has it: its dialogs, and what each side's SDP asked for.
+//
+// A call is not a Call-ID (two phones of one gateway that talk through an outside proxy share it,
+// with the same tags): its key is the inside host, the remote host, the Call-ID and who initiated
+// it with which tag; each responder's tag is a dialog of its own (forks).
+//
+//     INVITE (offer)     pending of its transaction, in the root dialog ""
+//     18x, 200 tag=x     dialog x begins as a copy of the root
+//     200                what was pending of the INVITE is what holds in dialog x
+//     4xx                what was pending is gone; what held before holds (re-INVITE), or the call
+//     is over
+//
+// `wanted()` derives from that which holes must be open; the engine opens and closes the
+// difference. Everything is a plain value: a call can be copied before a message and put back when
+// the kernel refuses what the message needs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sipnat/base/time.h"
+#include "sipnat/core/kernel.h"
+#include "sipnat/core/media_table.h"
+#include "sipnat/sip/message.h"
+
+namespace sipnat {
+
+/// 64*T1 (RFC 3261 17.1.1.2): how long an unanswered BYE or CANCEL, a retry after a challenge, and
+/// the retransmissions of an ended call are waited for.
+inline constexpr std::chrono::seconds kTransactionTime{32};
+/// An INVITE without a final answer is given up (RFC 3261 timer C is 3 minutes from the last 1xx).
+inline constexpr std::chrono::minutes kLongestRinging{10};
+/// An established call that says nothing for a day is over; expectations live as long.
+inline constexpr std::chrono::hours kLongestSilence{24};
+inline constexpr std::size_t kMostDialogs = 16;
+inline constexpr std::size_t kMostPending = 4;
+
+/// What an inside party receives at: one m= line of its SDP.
+struct OwnStream {
+    ExpectClass media = ExpectClass::audio;
+    std::vector<MediaKey> components;  ///< RTP, RTCP, RTP, …; empty: nothing of ours
+    bool mux = false;
+    bool held = false;  ///< c=0.0.0.0: keeps a mapping that it has, asks for none
+
+    bool operator==(const OwnStream&) const = default;
+};
+
+/// Where a remote party receives: one m= line of its SDP.
+struct RemoteStream {
+    std::vector<Endpoint> components;
+    bool mux = false;
+
+    bool operator==(const RemoteStream&) const = default;
+};
+
+/// A transaction of a dialog: CSeq numbers count for each side (RFC 3261 12.2.1.1).
+struct TransactionId {
+    bool by_inside = false;
+    std::uint32_t cseq = 0;
+
+    bool operator==(const TransactionId&) const = default;
+};
+
+/// One side's session: what holds, and what transactions under way will make hold.
+template <class Stream>
+struct Negotiated {
+    struct Pending {
+        TransactionId transaction;
+        std::vector<Stream> streams;
+    };
+    std::vector<Stream> agreed;
+    std::vector<Pending> pending;
+};
+
+struct Dialog {
+    std::string tag;  ///< the responder's; empty in the root
+    bool confirmed = false;
+    Negotiated<OwnStream> own;
+    Negotiated<RemoteStream> remote;
+    std::optional<Time> bye_until;  ///< a BYE is waiting for its answer until then
+};
+
+/// One message from the view of one inside party.
+struct CallMessage {
+    const sip::Message& message;
+    bool outgoing = false;  ///< the inside party sent it
+    std::string_view from_tag;
+    std::string_view to_tag;
+    /// Who started the transaction.
+    [[nodiscard]] bool by_inside() const { return message.is_request() == outgoing; }
+    [[nodiscard]] TransactionId transaction() const { return {by_inside(), message.cseq().number}; }
+    [[nodiscard]] std::string_view inside_tag() const { return by_inside() ? from_tag : to_tag; }
+    [[nodiscard]] std::string_view remote_tag() const { return by_inside() ? to_tag : from_tag; }
+};
+
+struct Call {
+    enum class State : std::uint8_t { ringing, established, ended };
+
+    IpAddress inside;
+    IpAddress remote;
+    std::string call_id;
+    bool inside_initiated = false;
+    std::string initiator_tag;
+    Tuple master;  ///< original tuple of the flow that its last message came on
+    FlowDirection inside_sends = FlowDirection::original;
+
+    State state = State::ringing;
+    std::uint32_t invite_cseq = 0;  ///< of the initial INVITE
+    std::vector<Dialog> dialogs;    ///< the first is the root while there is one
+    std::optional<Time> root_until;
+    Time deadline{};             ///< it ends then, or is forgotten if it has ended
+    std::vector<HoleKey> holes;  ///< those it holds now: sorted
+
+    /// The tags of this message are those of this call.
+    [[nodiscard]] bool owns(const CallMessage& seen) const;
+
+    /// Follows one message: `own` or `peer` is its SDP if it has one (RFC 3264, 6337).
+    void follow(const CallMessage& seen, std::optional<std::vector<OwnStream>> own,
+                std::optional<std::vector<RemoteStream>> peer, Time now);
+    /// No hole may lead to this remote address.
+    void avoid(const IpAddress& address);
+    /// What is due at `now` (unanswered BYE, forgotten root, deadline).
+    void expire(Time now);
+    [[nodiscard]] Time next_deadline() const;
+    /// Holes that its sessions need, sorted and unique.
+    [[nodiscard]] std::vector<HoleKey> wanted() const;
+
+  private:
+    void follow_request(const CallMessage& seen, Time now);
+    void follow_response(const CallMessage& seen, Time now);
+    void follow_invite_response(const CallMessage& seen, int status, Time now);
+    void end(Time now);
+    void end_dialog(std::string_view tag, Time now);
+    [[nodiscard]] Dialog* find_dialog(std::string_view tag);
+    Dialog* dialog_for(const CallMessage& seen);
+    [[nodiscard]] std::string_view responder_tag(const CallMessage& seen) const;
+    [[nodiscard]] bool is_initial_invite(const CallMessage& seen) const;
+};
+
+}  // namespace sipnat

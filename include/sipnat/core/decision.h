@@ -1,0 +1,114 @@
+// What the engine wants done with one packet: the value that everything else carries out or prints.
+//
+// The daemon carries a Decision out, `sipnatctl rewrite` prints it, tests compare it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sipnat/base/span.h"
+#include "sipnat/core/kernel.h"
+#include "sipnat/net/address.h"
+
+namespace sipnat {
+
+enum class Verdict : std::uint8_t { accept, drop };
+[[nodiscard]] std::string_view to_text(Verdict verdict);
+
+/// Each way that a packet can go. Every one is a counter, and a word that users read.
+enum class Reason : std::uint8_t {
+    rewritten,
+    unchanged,       ///< SIP, and nothing in it to edit
+    keepalive,       ///< CRLF, NUL, STUN
+    not_sip,         ///< something else on a signalling flow
+    malformed,       ///< no message that the index can read
+    malformed_sdp,   ///< its headers can be read, its SDP can't: headers edited, body as sent
+    second_opinion,  ///< two parsers read different values: nothing opened, nothing edited
+    no_media_port,   ///< the range is used up
+    media_refused,   ///< the kernel would not take an expectation
+    call_limit,      ///< limits.dialogs reached: no media for this call
+    entry_exists,    ///< another flow was quicker with this outside port: dropped, to be resent
+};
+inline constexpr std::size_t kReasons = static_cast<std::size_t>(Reason::entry_exists) + 1;
+/// "rewritten", "no_media_port", …
+[[nodiscard]] std::string_view to_text(Reason reason);
+
+/// Where in a message an edit stands.
+enum class Place : std::uint8_t {
+    request_uri,
+    via,
+    contact,
+    from,
+    to,
+    content_length,
+    sdp_origin,
+    sdp_connection,
+    sdp_media,
+    sdp_rtcp,
+};
+/// "Request-URI", "Via", "SDP c=", …
+[[nodiscard]] std::string_view to_text(Place place);
+
+enum class Why : std::uint8_t {
+    sender_outside,   ///< the sender's own endpoint, as the other side sees it
+    receiver_inside,  ///< the receiver, as it really is
+    restored,         ///< the text that the receiver wrote itself
+    media_address,    ///< where the stream is received, seen from outside
+    media_port,       ///< the outside port of the stream
+    body_length,      ///< the body has another length now
+};
+[[nodiscard]] std::string_view to_text(Why why);
+
+struct Edit {
+    Span span;
+    std::string replacement;
+    Place place = Place::contact;
+    Why why = Why::sender_outside;
+};
+
+/// A way through the NAT for one component of a stream: inbound (anybody may send to `outside`) or,
+/// with a remote endpoint, outbound (`inside` may speak first).
+struct Hole {
+    Tuple master;  ///< original tuple of the signalling flow that it hangs on
+    FlowDirection inside_sends = FlowDirection::original;  ///< in which direction of the master
+    Transport transport = Transport::udp;
+    ExpectClass media = ExpectClass::audio;
+    Endpoint inside;
+    Endpoint outside;  ///< the same as inside on a flow without NAT
+    std::optional<Endpoint> remote;
+
+    bool operator==(const Hole&) const = default;
+};
+[[nodiscard]] Expectation to_expectation(const Hole& hole);
+
+/// A conntrack entry that has to be there before expectations can hang on it: of a flow whose first
+/// packet this is, or of one that was confirmed without the helper.
+struct EntryRequest {
+    FlowTuples tuples;
+    bool replaces = false;  ///< the flow's present entry has to go first
+
+    bool operator==(const EntryRequest&) const = default;
+};
+
+struct Decision {
+    Verdict verdict = Verdict::accept;
+    Reason reason = Reason::unchanged;
+    std::string detail;       ///< for a reader: what exactly was malformed, refused, different
+    std::vector<Edit> edits;  ///< ascending, not overlapping
+    std::optional<EntryRequest> entry;
+    std::vector<Hole> open;   ///< to be created, in this order, before the packet leaves
+    std::vector<Hole> close;  ///< to be removed after it
+    std::optional<std::chrono::seconds> flow_timeout;  ///< for the signalling flow's entry
+
+    /// The kernel has to be asked before the packet may leave: Engine::settle comes next.
+    [[nodiscard]] bool needs_kernel() const { return !open.empty(); }
+};
+
+/// The text with its edits applied. Edits must be ascending, disjoint and inside the text.
+[[nodiscard]] std::string apply_edits(std::string_view text, const std::vector<Edit>& edits);
+
+}  // namespace sipnat

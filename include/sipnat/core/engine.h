@@ -1,0 +1,121 @@
+// The engine: (packet, time) → Decision. No clock, no I/O, no kernel.
+//
+//     Decision decision = engine.handle(packet, now);
+//     while (decision.needs_kernel()) {
+//         KernelAnswer answer = …create what decision.entry and decision.open ask for…;
+//         decision = engine.settle(packet, answer, now);
+//     }
+//     …verdict with decision.edits; remove decision.close…
+//
+// handle() changes the state as if the kernel agreed; settle() keeps that, or puts everything back
+// and decides again, with what it learnt, until there is nothing left to ask for: a message is
+// either wholly rewritten with all of its holes open, or opens nothing.
+//
+// The same object serves the daemon, the offline tools, tests and fuzzers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sipnat/base/time.h"
+#include "sipnat/core/call.h"
+#include "sipnat/core/decision.h"
+#include "sipnat/core/media_table.h"
+#include "sipnat/core/nat_view.h"
+#include "sipnat/core/settings.h"
+
+namespace sipnat {
+
+/// How the packet's flow stands in conntrack.
+enum class FlowStanding : std::uint8_t {
+    helped,    ///< confirmed, with the helper: expectations can hang on it
+    first,     ///< this packet opens it: there is no entry yet
+    unhelped,  ///< confirmed without the helper (older than the daemon)
+};
+
+struct Packet {
+    FlowTuples flow;
+    FlowDirection direction = FlowDirection::original;
+    FlowStanding standing = FlowStanding::helped;
+    std::string_view payload;  ///< of one datagram; borrowed until the decision is final
+};
+
+/// What the kernel made of Decision::entry and Decision::open.
+struct KernelAnswer {
+    enum class Kind : std::uint8_t {
+        done,          ///< all of it is there
+        entry_exists,  ///< the flow's entry could not be made: its reply tuple is taken (EEXIST)
+        port_taken,    ///< `endpoint`, one of the outside ones, is in use by somebody else
+        no_route,      ///< `endpoint`, a remote one, is not on the signalling peer's side
+        refused,       ///< anything else; `text` says what
+    };
+    Kind kind = Kind::done;
+    Endpoint endpoint;
+    std::string text;
+};
+
+/// The counters that `status` shows.
+struct Counters {
+    std::array<std::uint64_t, kReasons> packets{};  ///< by final Reason
+    std::uint64_t stricter_message =
+        0;                           ///< libosip2 could not parse a message that opened something
+    std::uint64_t stricter_sdp = 0;  ///< … or its SDP
+    std::uint64_t holes_opened = 0;
+    std::uint64_t holes_closed = 0;
+};
+
+/// What has to outlive the process, of some calls or of all: see state_file in daemon/.
+struct SavedState {
+    struct SavedMapping {
+        MediaKey key;
+        Mapping mapping;
+    };
+    std::vector<Call> calls;
+    std::vector<SavedMapping> mappings;
+};
+
+class Engine {
+  public:
+    explicit Engine(const Settings& settings);
+    Engine(Engine&&) noexcept;
+    Engine& operator=(Engine&&) noexcept;
+    ~Engine();
+
+    [[nodiscard]] Decision handle(const Packet& packet, Time now);
+    /// The same packet that handle() was called with last.
+    [[nodiscard]] Decision settle(const Packet& packet, const KernelAnswer& answer, Time now);
+
+    /// What time made due: call it at next_due() or later.
+    [[nodiscard]] Due tick(Time now);
+    [[nodiscard]] std::optional<Time> next_due() const;
+
+    /// Running calls keep what they have.
+    void set_settings(const Settings& settings);
+    /// Ports that others use on all addresses (port forwards), in the place of those named before.
+    void exclude_ports(const std::vector<PortRange>& ranges);
+    /// Keeps a port of the range for somebody else.
+    void reserve_port(const Endpoint& outside, Transport transport);
+
+    [[nodiscard]] const Counters& counters() const;
+    [[nodiscard]] std::size_t calls() const;  ///< not ended ones
+    [[nodiscard]] const MediaTable& media() const;
+
+    [[nodiscard]] SavedState save() const;
+    /// True when take_changes() would give something.
+    [[nodiscard]] bool has_changes() const;
+    /// The calls that changed since this was asked last, with their mappings; ended ones too.
+    [[nodiscard]] SavedState take_changes();
+    /// Into an empty engine. What does not fit (a port taken twice) is left out.
+    void restore(const SavedState& state);
+
+  private:
+    class Implementation;
+    std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace sipnat

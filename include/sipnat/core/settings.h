@@ -1,0 +1,32 @@
+// The settings that the engine obeys. config/ fills them from the file; their defaults are the
+// documented ones.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "sipnat/net/address.h"
+
+namespace sipnat {
+
+enum class OnMalformed : std::uint8_t { accept, drop };
+
+/// What a message gets whose media can't be opened (no port, refused expectation, call limit).
+enum class OnNoMedia : std::uint8_t {
+    headers,    ///< headers edited, body as sent
+    unchanged,  ///< nothing edited
+    drop,
+};
+
+struct Settings {
+    PortRange media_ports{Port{10000}, Port{32767}};
+    bool keep_ports = true;  ///< a phone keeps its own port when it is in the range and free
+    OnMalformed on_malformed = OnMalformed::accept;
+    OnNoMedia on_no_media = OnNoMedia::headers;
+    std::size_t calls_per_host = 500;
+    std::size_t calls = 20000;
+
+    bool operator==(const Settings&) const = default;
+};
+
+}  // namespace sipnat

@@ -1,0 +1,30 @@
+// Port forwards of the administrator's own ruleset: UDP ports whose packets some nft rule sends
+// elsewhere. Expectations come before such rules, so these ports are not ours to give out.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sipnat/base/result.h"
+#include "sipnat/net/address.h"
+
+namespace sipnat::netfilter {
+
+struct PortForward {
+    PortRange ports;
+    std::string rule;  ///< where it stands: "table ip nat, chain prerouting"
+
+    bool operator==(const PortForward&) const = default;
+};
+
+/// From the text of `nft -j list ruleset`: rules with dnat or redirect that match UDP destination
+/// ports, given as a number, a range or an anonymous set of these. Named sets and maps are not
+/// looked into, and rules that iptables' extensions hide from nft can't be. Text that is not such
+/// JSON holds none.
+[[nodiscard]] std::vector<PortForward> find_port_forwards(std::string_view json);
+
+/// Of this network namespace.
+[[nodiscard]] Result<std::vector<PortForward>> port_forwards();
+
+}  // namespace sipnat::netfilter

@@ -1,0 +1,294 @@
+#include "sipnat/core/call.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace sipnat {
+
+namespace {
+
+using sip::Method;
+
+template <class Stream>
+void describe(Negotiated<Stream>& side, TransactionId transaction, std::vector<Stream> streams) {
+    auto& pending = side.pending;
+    const auto same = std::ranges::find_if(
+        pending, [&](const auto& entry) { return entry.transaction == transaction; });
+    if (same != pending.end()) {
+        same->streams = std::move(streams);
+        return;
+    }
+    if (pending.size() >= kMostPending) pending.erase(pending.begin());
+    pending.push_back({transaction, std::move(streams)});
+}
+
+template <class Stream>
+void agree(Negotiated<Stream>& side, TransactionId transaction) {
+    for (auto& entry : side.pending) {
+        if (entry.transaction == transaction) side.agreed = std::move(entry.streams);
+    }
+    std::erase_if(side.pending,
+                  [&](const auto& entry) { return entry.transaction == transaction; });
+}
+
+template <class Stream>
+void abandon(Negotiated<Stream>& side, TransactionId transaction) {
+    std::erase_if(side.pending,
+                  [&](const auto& entry) { return entry.transaction == transaction; });
+}
+
+template <class Stream>
+std::vector<const std::vector<Stream>*> sessions(const Negotiated<Stream>& side) {
+    std::vector<const std::vector<Stream>*> all;
+    if (!side.agreed.empty()) all.push_back(&side.agreed);
+    for (const auto& entry : side.pending)
+        all.push_back(&entry.streams);
+    return all;
+}
+
+/// RTCP is not needed once both sides mux; until the answer is there nobody knows (RFC 5761 5.1.1).
+bool is_muxed(const OwnStream& own, std::size_t index,
+              const std::vector<const std::vector<RemoteStream>*>& remotes) {
+    if (!own.mux || remotes.empty()) return false;
+    return std::ranges::all_of(remotes, [&](const auto* remote) {
+        return index < remote->size() && (*remote)[index].mux;
+    });
+}
+
+void want_stream(const OwnStream& own, std::size_t index,
+                 const std::vector<const std::vector<RemoteStream>*>& remotes,
+                 std::vector<HoleKey>& holes) {
+    const auto count = is_muxed(own, index, remotes)
+                           ? std::min<std::size_t>(1, own.components.size())
+                           : own.components.size();
+    for (std::size_t component = 0; component < count; ++component) {
+        holes.push_back({own.components[component], std::nullopt});
+        for (const auto* remote : remotes) {
+            if (index >= remote->size() || component >= (*remote)[index].components.size())
+                continue;
+            const auto& there = (*remote)[index].components[component];
+            if (number(there.port) != 0) holes.push_back({own.components[component], there});
+        }
+    }
+}
+
+bool is_dialog_end(int status) {
+    return status == 481 || status == 408;
+}
+
+}  // namespace
+
+bool Call::owns(const CallMessage& seen) const {
+    return initiator_tag == (inside_initiated ? seen.inside_tag() : seen.remote_tag());
+}
+
+std::string_view Call::responder_tag(const CallMessage& seen) const {
+    return inside_initiated ? seen.remote_tag() : seen.inside_tag();
+}
+
+Dialog* Call::find_dialog(std::string_view tag) {
+    const auto found = std::ranges::find(dialogs, tag, &Dialog::tag);
+    return found == dialogs.end() ? nullptr : &*found;
+}
+
+Dialog* Call::dialog_for(const CallMessage& seen) {
+    const auto tag = responder_tag(seen);
+    if (Dialog* present = find_dialog(tag)) return present;
+    if (dialogs.size() >= kMostDialogs) return nullptr;
+    const Dialog* root = find_dialog("");
+    Dialog dialog = root != nullptr ? *root : Dialog{};
+    dialog.tag = tag;
+    dialogs.push_back(std::move(dialog));
+    return &dialogs.back();
+}
+
+bool Call::is_initial_invite(const CallMessage& seen) const {
+    return seen.message.method() == Method::invite && seen.by_inside() == inside_initiated &&
+           seen.message.cseq().number == invite_cseq;
+}
+
+void Call::follow(const CallMessage& seen, std::optional<std::vector<OwnStream>> own,
+                  std::optional<std::vector<RemoteStream>> peer, Time now) {
+    if (seen.message.is_request()) follow_request(seen, now);
+    if (state == State::ended) return;
+
+    if (own || peer) {
+        if (Dialog* dialog = dialog_for(seen)) {
+            const auto transaction = seen.transaction();
+            if (own) describe(dialog->own, transaction, *std::move(own));
+            if (peer) describe(dialog->remote, transaction, *std::move(peer));
+            // An ACK has no answer: what it carries holds at once (RFC 3261 13.2.2.4).
+            if (seen.message.method() == Method::ack) {
+                agree(dialog->own, transaction);
+                agree(dialog->remote, transaction);
+            }
+        }
+    }
+    if (!seen.message.is_request()) follow_response(seen, now);
+}
+
+void Call::follow_request(const CallMessage& seen, Time now) {
+    const auto cseq = seen.message.cseq().number;
+    switch (seen.message.method()) {
+        case Method::invite:
+            if (seen.by_inside() == inside_initiated && seen.to_tag.empty()) {
+                const bool is_first = dialogs.empty() && state != State::ended;
+                const bool is_new = is_first || cseq > invite_cseq;
+                if (state == State::ended && !is_new) return;  // a retransmission after the end
+                if (state != State::established) state = State::ringing;
+                if (is_new) {
+                    invite_cseq = cseq;
+                    dialogs.assign(1, Dialog{});
+                    root_until.reset();
+                }
+                deadline = now + kLongestRinging;
+            }
+            break;
+        case Method::cancel:
+            // The final answer of the INVITE ends the call; a 2xx may cross and win (RFC 3261 9.1).
+            if (state == State::ringing) deadline = now + kTransactionTime;
+            break;
+        case Method::bye:
+            if (Dialog* dialog = find_dialog(responder_tag(seen))) {
+                dialog->bye_until = now + kTransactionTime;
+            }
+            break;
+        default:
+            break;
+    }
+    if (state == State::established) deadline = now + kLongestSilence;
+}
+
+void Call::follow_response(const CallMessage& seen, Time now) {
+    const int status = seen.message.status();
+    if (status < 200) {
+        if (seen.message.method() == Method::invite && !seen.to_tag.empty()) (void)dialog_for(seen);
+        return;
+    }
+    const auto tag = responder_tag(seen);
+    if (seen.message.method() == Method::invite && is_initial_invite(seen)) {
+        follow_invite_response(seen, status, now);
+        return;
+    }
+    if (seen.message.method() == Method::cancel) return;
+    if (is_dialog_end(status)) {
+        end_dialog(tag, now);
+        return;
+    }
+    Dialog* dialog = find_dialog(tag);
+    if (dialog == nullptr) return;
+    if (seen.message.method() == Method::bye) {
+        if (status < 300) {
+            end_dialog(tag, now);
+        } else {
+            dialog->bye_until.reset();  // refused or challenged: the dialog goes on
+        }
+        return;
+    }
+    const auto transaction = seen.transaction();
+    if (status < 300) {
+        agree(dialog->own, transaction);
+        agree(dialog->remote, transaction);
+    } else {
+        abandon(dialog->own, transaction);
+        abandon(dialog->remote, transaction);
+    }
+}
+
+void Call::follow_invite_response(const CallMessage& seen, int status, Time now) {
+    if (status < 300) {
+        Dialog* dialog = dialog_for(seen);
+        if (dialog == nullptr) return;
+        dialog->confirmed = true;
+        agree(dialog->own, seen.transaction());
+        agree(dialog->remote, seen.transaction());
+        // Forks that lost have no say any more; one that also answers 2xx comes back with its SDP.
+        std::erase_if(dialogs,
+                      [](const Dialog& other) { return !other.confirmed && !other.tag.empty(); });
+        if (state == State::ringing) root_until = now + kTransactionTime;
+        state = State::established;
+        deadline = now + kLongestSilence;
+        return;
+    }
+    if (state == State::established) return;  // a late loser's answer
+    if (status == 401 || status == 407) {
+        // The retry with credentials offers the same ports.
+        std::erase_if(dialogs, [](const Dialog& other) { return !other.tag.empty(); });
+        deadline = now + kTransactionTime;
+        return;
+    }
+    end(now);
+}
+
+void Call::end_dialog(std::string_view tag, Time now) {
+    std::erase_if(dialogs, [&](const Dialog& dialog) { return dialog.tag == tag; });
+    const bool alive = std::ranges::any_of(dialogs, [this](const Dialog& dialog) {
+        return state == State::ringing || !dialog.tag.empty();
+    });
+    if (!alive) end(now);
+}
+
+void Call::end(Time now) {
+    state = State::ended;
+    dialogs.clear();
+    root_until.reset();
+    deadline = now + kTransactionTime;
+}
+
+void Call::avoid(const IpAddress& address) {
+    const auto shut = [&address](std::vector<RemoteStream>& streams) {
+        for (auto& stream : streams) {
+            for (auto& endpoint : stream.components) {
+                if (endpoint.address == address) endpoint.port = Port{0};
+            }
+        }
+    };
+    for (auto& dialog : dialogs) {
+        shut(dialog.remote.agreed);
+        for (auto& entry : dialog.remote.pending)
+            shut(entry.streams);
+    }
+}
+
+void Call::expire(Time now) {
+    if (state == State::ended) return;
+    if (root_until && *root_until <= now) {
+        root_until.reset();
+        std::erase_if(dialogs, [](const Dialog& dialog) { return dialog.tag.empty(); });
+    }
+    std::vector<std::string> unanswered;
+    for (const auto& dialog : dialogs) {
+        if (dialog.bye_until && *dialog.bye_until <= now) unanswered.push_back(dialog.tag);
+    }
+    for (const auto& tag : unanswered)
+        end_dialog(tag, now);
+    if (state != State::ended && deadline <= now) end(now);
+}
+
+Time Call::next_deadline() const {
+    Time next = deadline;
+    if (root_until) next = std::min(next, *root_until);
+    for (const auto& dialog : dialogs) {
+        if (dialog.bye_until) next = std::min(next, *dialog.bye_until);
+    }
+    return next;
+}
+
+std::vector<HoleKey> Call::wanted() const {
+    std::vector<HoleKey> needed;
+    for (const auto& dialog : dialogs) {
+        const auto remotes = sessions(dialog.remote);
+        for (const auto* own : sessions(dialog.own)) {
+            for (std::size_t i = 0; i < own->size(); ++i) {
+                want_stream((*own)[i], i, remotes, needed);
+            }
+        }
+    }
+    std::ranges::sort(needed);
+    const auto repeated = std::ranges::unique(needed);
+    needed.erase(repeated.begin(), repeated.end());
+    return needed;
+}
+
+}  // namespace sipnat

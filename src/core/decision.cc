@@ -1,0 +1,88 @@
+#include "sipnat/core/decision.h"
+
+#include <array>
+#include <cstdlib>
+
+namespace sipnat {
+
+namespace {
+
+template <class Enum, std::size_t N>
+std::string_view name_of(const std::array<std::string_view, N>& names, Enum value) {
+    return names.at(static_cast<std::size_t>(value));
+}
+
+}  // namespace
+
+std::string_view to_text(ExpectClass media) {
+    static constexpr std::array<std::string_view, 4> kNames{"signalling", "audio", "video",
+                                                            "other"};
+    return name_of(kNames, media);
+}
+
+std::string_view to_text(Verdict verdict) {
+    return verdict == Verdict::accept ? "accept" : "drop";
+}
+
+std::string_view to_text(Reason reason) {
+    static constexpr std::array<std::string_view, kReasons> kNames{
+        "rewritten",     "unchanged",     "keepalive",      "not_sip",
+        "malformed",     "malformed_sdp", "second_opinion", "no_media_port",
+        "media_refused", "call_limit",    "entry_exists"};
+    return name_of(kNames, reason);
+}
+
+std::string_view to_text(Place place) {
+    static constexpr std::array<std::string_view, 10> kNames{
+        "Request-URI",    "Via",    "Contact", "From",   "To",
+        "Content-Length", "SDP o=", "SDP c=",  "SDP m=", "SDP a=rtcp"};
+    return name_of(kNames, place);
+}
+
+std::string_view to_text(Why why) {
+    static constexpr std::array<std::string_view, 6> kTexts{
+        "the sender's own endpoint, as the other side sees it",
+        "the receiver, as it really is",
+        "the text that the receiver wrote itself",
+        "where the stream is received, seen from outside",
+        "the outside port of the stream",
+        "the body has another length now"};
+    return name_of(kTexts, why);
+}
+
+Expectation to_expectation(const Hole& hole) {
+    Expectation expectation;
+    expectation.master = hole.master;
+    expectation.media = hole.media;
+    expectation.translates = hole.inside != hole.outside;
+    const auto other_way = hole.inside_sends == FlowDirection::original ? FlowDirection::reply
+                                                                        : FlowDirection::original;
+    if (hole.remote) {
+        expectation.match = {hole.inside, *hole.remote, hole.transport};
+        expectation.nat = *hole.remote;
+        expectation.direction = hole.inside_sends;
+    } else {
+        const bool ipv6 = hole.outside.address.family() == Family::ipv6;
+        const Endpoint anybody{ipv6 ? *IpAddress::parse("::") : IpAddress{}, Port{0}};
+        expectation.match = {anybody, hole.outside, hole.transport};
+        expectation.nat = hole.inside;
+        expectation.direction = other_way;
+    }
+    return expectation;
+}
+
+std::string apply_edits(std::string_view text, const std::vector<Edit>& edits) {
+    std::string result;
+    result.reserve(text.size() + 64);
+    std::size_t done = 0;
+    for (const auto& edit : edits) {
+        if (edit.span.offset < done || edit.span.end() > text.size()) std::abort();
+        result.append(text.substr(done, edit.span.offset - done));
+        result.append(edit.replacement);
+        done = edit.span.end();
+    }
+    result.append(text.substr(done));
+    return result;
+}
+
+}  // namespace sipnat

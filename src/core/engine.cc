@@ -1,0 +1,556 @@
+#include "sipnat/core/engine.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <utility>
+
+#include "core/bounded_table.h"
+#include "core/call_book.h"
+#include "core/header_rewriter.h"
+#include "core/media_plan.h"
+#include "core/second_opinion.h"
+#include "core/spelling.h"
+#include "sipnat/sip/tag.h"
+
+namespace sipnat {
+
+namespace {
+
+using sip::HeaderKind;
+using sip::Method;
+
+/// Signalling flows live as long as a registrar usually grants. The table's policy says the same,
+/// but a flow whose entry was made ahead has no policy: each packet needs the word of its own.
+constexpr std::chrono::seconds kFlowTimeout{3600};
+/// Ports and routes that the kernel turned down for one message before it gets no media.
+constexpr int kMostAttempts = 32;
+constexpr std::size_t kMostRefusals = 4096;
+
+bool negotiates(Method method) {
+    return method == Method::invite || method == Method::ack || method == Method::prack ||
+           method == Method::update;
+}
+
+/// A message that could not have its media keeps that fate in every retransmission.
+struct RefusalKey {
+    IpAddress inside;
+    IpAddress remote;
+    std::string call_id;
+    TransactionId transaction;  // each side counts its own CSeq numbers
+    bool is_request = false;
+    bool operator==(const RefusalKey&) const = default;
+};
+struct RefusalHash {
+    std::size_t operator()(const RefusalKey& key) const noexcept {
+        return hash_mix(
+            hash_mix(std::hash<IpAddress>{}(key.inside), std::hash<std::string>{}(key.call_id)),
+            key.transaction.cseq * 2 + (key.is_request ? 1 : 0));
+    }
+};
+struct Refusal {
+    Reason reason = Reason::media_refused;
+    std::string text;
+};
+
+/// The message from the view of one inside party.
+struct Perspective {
+    const Party& inside;
+    const Party& peer;
+    CallMessage seen;
+};
+
+/// What one message did to one call, until the kernel has agreed.
+struct Change {
+    CallId id;
+    std::optional<Call> before;  ///< none: the message began the call
+    std::vector<HoleKey> acquired;
+};
+
+std::vector<HoleKey> difference(const std::vector<HoleKey>& from,
+                                const std::vector<HoleKey>& what) {
+    std::vector<HoleKey> rest;
+    std::ranges::set_difference(from, what, std::back_inserter(rest));
+    return rest;
+}
+
+}  // namespace
+
+class Engine::Implementation {
+  public:
+    explicit Implementation(const Settings& settings) : settings_(settings), media_(settings) {}
+
+    Decision handle(const Packet& packet, Time now) {
+        attempts_ = 0;
+        unroutable_.clear();
+        kernel_refusal_.reset();
+        decide(packet, now);
+        return finish();
+    }
+
+    Decision settle(const Packet& packet, const KernelAnswer& answer, Time now) {
+        if (answer.kind == KernelAnswer::Kind::done) {
+            counters_.holes_opened += decision_.open.size();
+            release_unwanted(now);
+            return count(std::exchange(decision_, {}));
+        }
+        undo();
+        if (!learn(answer, now)) return count(std::exchange(decision_, {}));
+        decide(packet, now);
+        return finish();
+    }
+
+    Due tick(Time now) {
+        Due due;
+        while (const auto id = book_.pop_due(now)) {
+            auto& call = book_.at(*id);
+            const bool forgotten = call.state == Call::State::ended;
+            if (forgotten) {
+                book_.erase(*id);
+            } else {
+                call.expire(now);
+                release(call, now, due.close);
+                book_.schedule(*id);
+                changed_.push_back(*id);
+            }
+        }
+        media_.collect_due(now, due);
+        counters_.holes_closed += due.close.size();
+        return due;
+    }
+
+    [[nodiscard]] std::optional<Time> next_due() const {
+        const auto calls = book_.next_due();
+        const auto media = media_.next_due();
+        return calls && media ? std::min(calls, media) : (calls ? calls : media);
+    }
+
+    void set_settings(const Settings& settings) {
+        settings_ = settings;
+        media_.set_range(settings);
+    }
+
+    [[nodiscard]] SavedState save() const {
+        SavedState state;
+        book_.for_each([&](const Call& call) {
+            if (call.state != Call::State::ended) save(call, state);
+        });
+        return state;
+    }
+
+    SavedState take_changes() {
+        SavedState state;
+        std::ranges::sort(changed_);
+        const auto repeated = std::ranges::unique(changed_);
+        changed_.erase(repeated.begin(), repeated.end());
+        for (const auto id : changed_) {
+            if (const auto* call = book_.find(id)) save(*call, state);
+        }
+        changed_.clear();
+        return state;
+    }
+
+    void restore(const SavedState& state) {
+        for (const auto& saved : state.mappings) {
+            auto mapping = saved.mapping;
+            mapping.uses.clear();  // counted anew from the calls
+            mapping.unused_since.reset();
+            (void)media_.restore(saved.key, mapping);
+        }
+        for (auto call : state.calls) {
+            std::erase_if(call.holes, [this](const HoleKey& key) {
+                return media_.find(key.mapping) == nullptr;
+            });
+            const auto holes = call.holes;
+            const auto id = book_.add(std::move(call), settings_);
+            if (!id) continue;
+            for (const auto& key : holes)
+                (void)media_.acquire(key);
+            book_.schedule(*id);
+        }
+        for (const auto& saved : state.mappings)
+            media_.drop_unused({saved.key});
+    }
+
+    Settings settings_;
+    MediaTable media_;
+    CallBook book_;
+    Counters counters_;
+    std::vector<CallId> changed_;
+
+  private:
+    // --- deciding -----------------------------------------------------------------------------
+
+    void decide(const Packet& packet, Time now) {
+        decision_ = {};
+        changes_.clear();
+        decision_.flow_timeout = kFlowTimeout;
+        switch (sip::classify(packet.payload)) {
+            case sip::PayloadKind::keepalive:
+                decision_.reason = Reason::keepalive;
+                return;
+            case sip::PayloadKind::unknown:
+                decision_.reason = Reason::not_sip;
+                return;
+            case sip::PayloadKind::sip:
+                break;
+        }
+        const auto message = sip::Message::parse(packet.payload);
+        if (!message) {
+            decision_.reason = Reason::malformed;
+            decision_.detail = message.error().text();
+            if (settings_.on_malformed == OnMalformed::drop) decision_.verdict = Verdict::drop;
+            return;
+        }
+        decide(packet, *message, now);
+    }
+
+    void decide(const Packet& packet, const sip::Message& message, Time now) {
+        const auto view = NatView::of(packet.flow, packet.direction);
+        rewrite_headers(message, view, spellings_, decision_.edits);
+
+        const auto parts = sip::sdp_parts(message);
+        std::optional<sdp::Session> session;
+        std::optional<Refusal> refusal;
+        if (!parts.empty()) {
+            auto parsed = sdp::parse(message.text(), parts.front());
+            if (parsed) {
+                session = *std::move(parsed);
+            } else {
+                refusal = Refusal{Reason::malformed_sdp, parsed.error().text()};
+            }
+        }
+
+        const auto from_tag = sip::tag_of(message, HeaderKind::from);
+        const auto to_tag = sip::tag_of(message, HeaderKind::to);
+        std::vector<OwnStream> own;
+        const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
+            const Perspective perspective{inside, peer, {message, outgoing, from_tag, to_tag}};
+            if (outgoing && session) {
+                own = read_own_streams(*session, message.text(), inside, media_);
+            }
+            if (session && !refusal) refusal = refused_before(perspective);
+            follow(packet, perspective, session, own, refusal, now);
+        };
+        if (view.sender.inside) look(view.sender, view.receiver, true);
+        if (view.receiver.inside) look(view.receiver, view.sender, false);
+
+        if (!decision_.open.empty() && !both_parsers_agree(message, session)) return;
+        if (!decision_.open.empty() && packet.standing != FlowStanding::helped) {
+            decision_.entry = {packet.flow, packet.standing == FlowStanding::unhelped};
+        }
+        if (session && !refusal && view.sender.translated()) {
+            rewrite_sdp(*session, message.text(), view.sender, own, media_, decision_.edits);
+            set_content_length(message);
+        }
+        std::ranges::sort(decision_.edits, {}, [](const Edit& edit) { return edit.span.offset; });
+        decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
+        if (refusal) apply(*refusal);
+        if (decision_.open.empty()) release_unwanted(now);
+    }
+
+    /// Follows the call of this message, if it is part of one. Its media, if it can't be had, is
+    /// left out and `refusal` says why.
+    void follow(const Packet& packet, const Perspective& perspective,
+                const std::optional<sdp::Session>& session, const std::vector<OwnStream>& own,
+                std::optional<Refusal>& refusal, Time now) {
+        const auto& seen = perspective.seen;
+        auto id = book_.find(seen, perspective.inside.real.address, perspective.peer.real.address);
+        Change change{};
+        if (id) {
+            change.before = book_.at(*id);
+        } else {
+            if (!begins_call(seen, session.has_value())) return;
+            id = book_.add(new_call(packet, perspective, now), settings_);
+            if (!id) {
+                if (seen.outgoing && session) refuse(perspective, Reason::call_limit, "", refusal);
+                return;
+            }
+        }
+        change.id = *id;
+        auto& call = book_.at(*id);
+        call.master = packet.flow.original;
+        call.inside_sends = seen.outgoing ? packet.direction : opposite(packet.direction);
+
+        const bool describes = session && negotiates(seen.message.method());
+        if (describes && seen.outgoing && !refusal) {
+            const auto before = call;
+            call.follow(seen, own, std::nullopt, now);
+            if (call.state != Call::State::ended && !map(call, own)) {
+                call = before;
+                refuse(perspective, Reason::no_media_port, "", refusal);
+                call.follow(seen, std::nullopt, std::nullopt, now);
+            }
+        } else if (describes && !seen.outgoing && !refusal) {
+            auto peer = read_remote_streams(*session, seen.message.text(), perspective.peer,
+                                            perspective.inside);
+            call.follow(seen, std::nullopt, std::move(peer), now);
+        } else {
+            call.follow(seen, std::nullopt, std::nullopt, now);
+        }
+        for (const auto& remote : unroutable_)
+            call.avoid(remote);
+        open_wanted(call, change);
+        for (const auto& stream : own)
+            media_.drop_unused(stream.components);
+        book_.schedule(*id);
+        changed_.push_back(*id);
+        changes_.push_back(std::move(change));
+    }
+
+    /// An INVITE does; so does what can only be part of a call that began before this process.
+    static bool begins_call(const CallMessage& seen, bool has_session) {
+        const bool is_invite = seen.message.method() == Method::invite;
+        if (seen.message.is_request() && is_invite) return true;
+        const bool in_dialog = !seen.to_tag.empty() && seen.message.status() < 300;
+        return has_session && in_dialog && negotiates(seen.message.method());
+    }
+
+    static Call new_call(const Packet& packet, const Perspective& perspective, Time now) {
+        const auto& seen = perspective.seen;
+        Call call;
+        call.inside = perspective.inside.real.address;
+        call.remote = perspective.peer.real.address;
+        call.call_id = seen.message.value(HeaderKind::call_id);
+        call.inside_initiated = seen.by_inside();
+        call.initiator_tag = seen.from_tag;
+        call.master = packet.flow.original;
+        const bool begun_before = seen.message.is_request() && !seen.to_tag.empty();
+        call.state = begun_before ? Call::State::established : Call::State::ringing;
+        if (!seen.message.is_request()) call.invite_cseq = seen.message.cseq().number;
+        call.deadline = now + (begun_before ? kLongestSilence : kLongestRinging);
+        return call;
+    }
+
+    static FlowDirection opposite(FlowDirection direction) {
+        return direction == FlowDirection::original ? FlowDirection::reply
+                                                    : FlowDirection::original;
+    }
+
+    bool map(const Call& call, const std::vector<OwnStream>& own) {
+        if (count_components(own) > kMostComponents) return false;
+        for (const auto& stream : own) {
+            if (stream.components.empty()) continue;
+            if (stream.held && media_.find(stream.components.front()) == nullptr) continue;
+            if (!media_.map(stream.components, stream.media, {call.master, call.inside_sends})) {
+                for (const auto& other : own)
+                    media_.drop_unused(other.components);
+                return false;
+            }
+        }
+        return true;
+    }
+
+    void save(const Call& call, SavedState& state) const {
+        state.calls.push_back(call);
+        for (const auto& hole : call.holes) {
+            if (hole.remote) continue;  // every mapping in use has an inbound hole
+            state.mappings.push_back({hole.mapping, *media_.find(hole.mapping)});
+        }
+    }
+
+    // --- holes --------------------------------------------------------------------------------
+
+    void open_wanted(Call& call, Change& change) {
+        auto wanted = call.wanted();
+        std::erase_if(wanted, [this](const HoleKey& key) {
+            return media_.find(key.mapping) == nullptr;  // held, and never had one
+        });
+        for (const auto& key : difference(wanted, call.holes)) {
+            if (media_.acquire(key)) decision_.open.push_back(media_.hole(key));
+            change.acquired.push_back(key);
+        }
+        std::vector<HoleKey> all;
+        std::ranges::set_union(call.holes, wanted, std::back_inserter(all));
+        call.holes = std::move(all);
+    }
+
+    void release(Call& call, Time now, std::vector<Hole>& closed) {
+        const auto wanted = call.wanted();
+        for (const auto& key : difference(call.holes, wanted)) {
+            const auto hole = media_.hole(key);
+            if (media_.release(key, now)) closed.push_back(hole);
+        }
+        std::erase_if(call.holes,
+                      [&](const HoleKey& key) { return !std::ranges::binary_search(wanted, key); });
+    }
+
+    void release_unwanted(Time now) {
+        for (const auto& change : changes_)
+            release(book_.at(change.id), now, decision_.close);
+        changes_.clear();
+        counters_.holes_closed += decision_.close.size();
+    }
+
+    void undo() {
+        for (auto& change : changes_) {
+            for (const auto& key : change.acquired)
+                media_.undo(key);
+            if (change.before) {
+                book_.at(change.id) = *std::move(change.before);
+                book_.schedule(change.id);
+            } else {
+                book_.erase(change.id);
+            }
+        }
+        changes_.clear();
+    }
+
+    /// False when there is nothing more to ask: decision_ is final.
+    bool learn(const KernelAnswer& answer, Time now) {
+        const bool exhausted = ++attempts_ >= kMostAttempts;
+        if (answer.kind == KernelAnswer::Kind::entry_exists) {
+            decision_ = {};
+            decision_.verdict = Verdict::drop;
+            decision_.reason = Reason::entry_exists;
+            return false;
+        }
+        if (answer.kind == KernelAnswer::Kind::port_taken && !exhausted) {
+            for (const auto transport : {Transport::udp, Transport::tcp}) {
+                media_.block(answer.endpoint, transport, now);
+            }
+        } else if (answer.kind == KernelAnswer::Kind::no_route && !exhausted) {
+            unroutable_.push_back(answer.endpoint.address);
+        } else if (!kernel_refusal_) {
+            kernel_refusal_ = answer.text.empty() ? "too many attempts" : answer.text;
+        } else {
+            // It asks for more without any media of its own: nothing is left to leave out.
+            decision_ = {};
+            decision_.reason = Reason::media_refused;
+            decision_.detail = answer.text;
+            return false;
+        }
+        return true;
+    }
+
+    // --- refusals -----------------------------------------------------------------------------
+
+    static RefusalKey refusal_key(const Perspective& perspective) {
+        const auto& message = perspective.seen.message;
+        return {perspective.inside.real.address, perspective.peer.real.address,
+                std::string(message.value(HeaderKind::call_id)), perspective.seen.transaction(),
+                message.is_request()};
+    }
+
+    std::optional<Refusal> refused_before(const Perspective& perspective) {
+        const auto key = refusal_key(perspective);
+        if (kernel_refusal_) refusals_.put(key, {Reason::media_refused, *kernel_refusal_});
+        const auto* known = refusals_.find(key);
+        return known == nullptr ? std::nullopt : std::optional(*known);
+    }
+
+    void refuse(const Perspective& perspective, Reason reason, std::string text,
+                std::optional<Refusal>& refusal) {
+        refusal = refusals_.put(refusal_key(perspective), {reason, std::move(text)});
+    }
+
+    void apply(const Refusal& refusal) {
+        decision_.reason = refusal.reason;
+        decision_.detail = refusal.text;
+        if (refusal.reason == Reason::malformed_sdp) return;
+        if (settings_.on_no_media == OnNoMedia::unchanged) decision_.edits.clear();
+        if (settings_.on_no_media == OnNoMedia::drop) decision_.verdict = Verdict::drop;
+    }
+
+    bool both_parsers_agree(const sip::Message& message,
+                            const std::optional<sdp::Session>& session) {
+        auto opinion = second_opinion(message, session ? &*session : nullptr);
+        if (opinion.message_refused) ++counters_.stricter_message;
+        if (opinion.sdp_refused) ++counters_.stricter_sdp;
+        if (!opinion.difference) return true;
+        undo();
+        decision_ = {};
+        decision_.flow_timeout = kFlowTimeout;
+        decision_.reason = Reason::second_opinion;
+        decision_.detail = *std::move(opinion.difference);
+        return false;
+    }
+
+    // --- the rest -----------------------------------------------------------------------------
+
+    void set_content_length(const sip::Message& message) {
+        std::int64_t length = message.body().length;
+        for (const auto& edit : decision_.edits) {
+            if (edit.span.offset < message.body().offset) continue;
+            length += static_cast<std::int64_t>(edit.replacement.size()) - edit.span.length;
+        }
+        const auto text = std::to_string(length);
+        for (const auto& header : message.headers()) {
+            if (header.kind != HeaderKind::content_length) continue;
+            if (length == message.body().length) continue;
+            decision_.edits.push_back(
+                {header.value, text, Place::content_length, Why::body_length});
+        }
+    }
+
+    Decision finish() {
+        if (decision_.needs_kernel()) return decision_;
+        return count(std::exchange(decision_, {}));
+    }
+
+    Decision count(Decision decision) {
+        ++counters_.packets.at(static_cast<std::size_t>(decision.reason));
+        return decision;
+    }
+
+    Spellings spellings_;
+    BoundedTable<RefusalKey, Refusal, RefusalHash> refusals_{kMostRefusals};
+
+    // Between handle() and the last settle() of one packet.
+    Decision decision_;
+    std::vector<Change> changes_;
+    std::vector<IpAddress> unroutable_;
+    std::optional<std::string> kernel_refusal_;
+    int attempts_ = 0;
+};
+
+Engine::Engine(const Settings& settings)
+    : implementation_(std::make_unique<Implementation>(settings)) {}
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+Engine::~Engine() = default;
+
+Decision Engine::handle(const Packet& packet, Time now) {
+    return implementation_->handle(packet, now);
+}
+Decision Engine::settle(const Packet& packet, const KernelAnswer& answer, Time now) {
+    return implementation_->settle(packet, answer, now);
+}
+Due Engine::tick(Time now) {
+    return implementation_->tick(now);
+}
+std::optional<Time> Engine::next_due() const {
+    return implementation_->next_due();
+}
+void Engine::set_settings(const Settings& settings) {
+    implementation_->set_settings(settings);
+}
+void Engine::exclude_ports(const std::vector<PortRange>& ranges) {
+    implementation_->media_.exclude(ranges);
+}
+void Engine::reserve_port(const Endpoint& outside, Transport transport) {
+    implementation_->media_.reserve(outside, transport);
+}
+const Counters& Engine::counters() const {
+    return implementation_->counters_;
+}
+std::size_t Engine::calls() const {
+    return implementation_->book_.active();
+}
+const MediaTable& Engine::media() const {
+    return implementation_->media_;
+}
+SavedState Engine::save() const {
+    return implementation_->save();
+}
+bool Engine::has_changes() const {
+    return !implementation_->changed_.empty();
+}
+SavedState Engine::take_changes() {
+    return implementation_->take_changes();
+}
+void Engine::restore(const SavedState& state) {
+    implementation_->restore(state);
+}
+
+}  // namespace sipnat

@@ -1,0 +1,224 @@
+#include "sipnat/core/media_table.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/port_pool.h"
+
+namespace sipnat {
+
+namespace {
+
+auto use_of(Mapping& mapping, const std::optional<Endpoint>& remote) {
+    return std::ranges::find(mapping.uses, remote, &Mapping::Use::remote);
+}
+
+bool needs_port(const MediaKey& key) {
+    return key.outside != key.inside.address;
+}
+
+}  // namespace
+
+MediaTable::MediaTable(const Settings& settings)
+    : pool_(std::make_unique<PortPool>(settings.media_ports)), keep_ports_(settings.keep_ports) {}
+
+MediaTable::~MediaTable() = default;
+
+void MediaTable::set_range(const Settings& settings) {
+    pool_->set_range(settings.media_ports);
+    keep_ports_ = settings.keep_ports;
+}
+
+void MediaTable::exclude(const std::vector<PortRange>& ranges) {
+    pool_->exclude(ranges);
+}
+
+const Mapping* MediaTable::find(const MediaKey& key) const {
+    const auto found = mappings_.find(key);
+    return found == mappings_.end() ? nullptr : &found->second;
+}
+
+std::optional<MediaKey> MediaTable::find_outside(const Endpoint& outside,
+                                                 Transport transport) const {
+    const auto found = by_outside_.find({outside, transport});
+    return found == by_outside_.end() ? std::nullopt : std::optional(found->second);
+}
+
+bool MediaTable::map(const std::vector<MediaKey>& keys, ExpectClass media, const Anchor& anchor) {
+    std::vector<MediaKey> missing;
+    for (const auto& key : keys) {
+        const auto found = mappings_.find(key);
+        if (found == mappings_.end()) {
+            // RTCP on RTP's own port (a=rtcp beside a=rtcp-mux) is one component.
+            if (std::ranges::count(missing, key) == 0) missing.push_back(key);
+        } else if (found->second.uses.empty() && found->second.unused_since) {
+            // A resting one comes back to life for its own endpoint, on the flow that needs it now.
+            found->second.master = anchor.master;
+            found->second.inside_sends = anchor.inside_sends;
+            found->second.media = media;
+        }
+    }
+    if (missing.empty()) return true;
+    if (!needs_port(keys.front())) {
+        for (const auto& key : missing)
+            add(key, key.inside.port, media, anchor);
+        return true;
+    }
+    if (const auto* rtp = find(keys.front()); rtp != nullptr) {
+        return map_beside(keys, rtp->outside.port, media, anchor);
+    }
+    const auto wanted = keep_ports_ ? std::optional(missing.front().inside.port) : std::nullopt;
+    const auto run = pool_->take_run(missing.front().outside, missing.front().transport, wanted,
+                                     static_cast<int>(missing.size()));
+    if (!run) return false;
+    for (std::size_t i = 0; i < missing.size(); ++i) {
+        add(missing[i], above(*run, static_cast<int>(i)), media, anchor);
+    }
+    return true;
+}
+
+/// The rest of a stream whose RTP has a port: RTCP belongs right above it (nothing in SDP without
+/// a=rtcp says otherwise), and goes elsewhere only if somebody else took that.
+bool MediaTable::map_beside(const std::vector<MediaKey>& keys, Port rtp, ExpectClass media,
+                            const Anchor& anchor) {
+    for (std::size_t i = 1; i < keys.size(); ++i) {
+        const auto& key = keys[i];
+        if (mappings_.contains(key)) continue;
+        const auto beside = above(rtp, static_cast<int>(i));
+        const auto port = pool_->take_run(key.outside, key.transport, beside, 1);
+        if (!port) {
+            drop_unused(keys);
+            return false;
+        }
+        add(key, *port, media, anchor);
+    }
+    return true;
+}
+
+void MediaTable::add(const MediaKey& key, Port port, ExpectClass media, const Anchor& anchor) {
+    Mapping mapping;
+    mapping.outside = {key.outside, port};
+    mapping.master = anchor.master;
+    mapping.inside_sends = anchor.inside_sends;
+    mapping.media = media;
+    by_outside_.emplace(std::pair{mapping.outside, key.transport}, key);
+    mappings_.emplace(key, std::move(mapping));
+}
+
+bool MediaTable::acquire(const HoleKey& key) {
+    auto& mapping = mappings_.at(key.mapping);
+    if (const auto use = use_of(mapping, key.remote); use != mapping.uses.end()) {
+        ++use->users;
+        return false;
+    }
+    mapping.uses.push_back({key.remote, 1});
+    return true;
+}
+
+bool MediaTable::release(const HoleKey& key, Time now) {
+    auto& mapping = mappings_.at(key.mapping);
+    const auto use = use_of(mapping, key.remote);
+    if (use == mapping.uses.end()) std::abort();
+    if (--use->users > 0) return false;
+    mapping.uses.erase(use);
+    if (mapping.uses.empty()) {
+        mapping.unused_since = now;
+        mapping.swept = false;
+        to_sweep_.push_back({now, key.mapping});
+        resting_.push_back({now, key.mapping});
+    }
+    return true;
+}
+
+void MediaTable::undo(const HoleKey& key) {
+    auto& mapping = mappings_.at(key.mapping);
+    const auto use = use_of(mapping, key.remote);
+    if (use == mapping.uses.end()) std::abort();
+    if (--use->users == 0) mapping.uses.erase(use);
+    drop_unused({key.mapping});
+}
+
+Hole MediaTable::hole(const HoleKey& key) const {
+    const auto& mapping = mappings_.at(key.mapping);
+    Hole hole;
+    hole.master = mapping.master;
+    hole.inside_sends = mapping.inside_sends;
+    hole.transport = key.mapping.transport;
+    hole.media = mapping.media;
+    hole.inside = key.mapping.inside;
+    hole.outside = mapping.outside;
+    hole.remote = key.remote;
+    return hole;
+}
+
+void MediaTable::erase(const MediaKey& key) {
+    const auto found = mappings_.find(key);
+    if (needs_port(key)) pool_->give_back(found->second.outside, key.transport);
+    by_outside_.erase({found->second.outside, key.transport});
+    mappings_.erase(found);
+}
+
+void MediaTable::drop_unused(const std::vector<MediaKey>& keys) {
+    for (const auto& key : keys) {
+        const auto found = mappings_.find(key);
+        const bool fresh =
+            found != mappings_.end() && found->second.uses.empty() && !found->second.unused_since;
+        if (fresh) erase(key);
+    }
+}
+
+void MediaTable::block(const Endpoint& outside, Transport transport, Time now) {
+    // Who rests on a port that was lost to somebody else has to get another.
+    const auto resting = std::ranges::find_if(mappings_, [&](const auto& entry) {
+        const auto& [key, mapping] = entry;
+        return mapping.outside == outside && key.transport == transport && mapping.uses.empty();
+    });
+    if (resting != mappings_.end()) erase(MediaKey(resting->first));
+    if (pool_->take(outside, transport)) blocked_.push_back({now + kRest, outside, transport});
+}
+
+void MediaTable::reserve(const Endpoint& outside, Transport transport) {
+    (void)pool_->take(outside, transport);
+}
+
+bool MediaTable::restore(const MediaKey& key, const Mapping& mapping) {
+    if (mappings_.contains(key)) return true;
+    if (needs_port(key) && !pool_->take(mapping.outside, key.transport)) return false;
+    by_outside_.emplace(std::pair{mapping.outside, key.transport}, key);
+    mappings_.emplace(key, mapping);
+    return true;
+}
+
+void MediaTable::collect_due(Time now, Due& due) {
+    const auto unused_since = [this](const Timer& timer) {
+        const auto found = mappings_.find(timer.key);
+        const bool still = found != mappings_.end() && found->second.uses.empty() &&
+                           found->second.unused_since == timer.since;
+        return still ? &found->second : nullptr;
+    };
+    for (; !to_sweep_.empty() && to_sweep_.front().since + kGrace <= now; to_sweep_.pop_front()) {
+        const auto& timer = to_sweep_.front();
+        if (Mapping* mapping = unused_since(timer); mapping != nullptr && !mapping->swept) {
+            mapping->swept = true;
+            due.sweep.push_back({timer.key.transport, timer.key.inside, mapping->outside});
+        }
+    }
+    for (; !resting_.empty() && resting_.front().since + kRest <= now; resting_.pop_front()) {
+        const auto timer = resting_.front();
+        if (unused_since(timer) != nullptr) erase(timer.key);
+    }
+    for (; !blocked_.empty() && blocked_.front().until <= now; blocked_.pop_front()) {
+        pool_->give_back(blocked_.front().endpoint, blocked_.front().transport);
+    }
+}
+
+std::optional<Time> MediaTable::next_due() const {
+    std::optional<Time> next;
+    const auto consider = [&next](Time time) { next = next ? std::min(*next, time) : time; };
+    if (!to_sweep_.empty()) consider(to_sweep_.front().since + kGrace);
+    if (!resting_.empty()) consider(resting_.front().since + kRest);
+    if (!blocked_.empty()) consider(blocked_.front().until);
+    return next;
+}
+
+}  // namespace sipnat

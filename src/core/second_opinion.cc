@@ -1,0 +1,212 @@
+#include "core/second_opinion.h"
+
+#include <osipparser2/osip_parser.h>
+#include <osipparser2/sdp_message.h>
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>  // libosip2's headers use FILE
+#include <memory>
+#include <string_view>
+
+#include "sipnat/sip/tag.h"
+#include "sipnat/sip/uri.h"
+
+namespace sipnat {
+
+namespace {
+
+using sip::HeaderKind;
+
+template <auto Free>
+struct Deleter {
+    template <class T>
+    void operator()(T* object) const {
+        Free(object);
+    }
+};
+using OsipMessage = std::unique_ptr<osip_message_t, Deleter<osip_message_free>>;
+using OsipSdp = std::unique_ptr<sdp_message_t, Deleter<sdp_message_free>>;
+
+void be_silent(const char*, int, osip_trace_level_t, const char*, va_list) {}
+
+/// libosip2's tables, once; Debian's build traces to standard output unless told otherwise.
+void prepare_libosip() {
+    static const bool prepared = [] {
+        osip_trace_initialize_func(TRACE_LEVEL0, be_silent);
+        for (int level = TRACE_LEVEL0; level < END_TRACE_LEVEL; ++level) {
+            osip_trace_disable_level(static_cast<osip_trace_level_t>(level));
+        }
+        parser_init();
+        return true;
+    }();
+    (void)prepared;
+}
+
+std::string_view view(const char* text) {
+    return text == nullptr ? std::string_view{} : text;
+}
+
+/// libosip2 ends a line there and we don't: what it then refuses, it did not read as we did.
+bool has_bare_carriage_return(std::string_view text) {
+    for (auto at = text.find('\r'); at != std::string_view::npos; at = text.find('\r', at + 1)) {
+        if (at + 1 >= text.size() || text[at + 1] != '\n') return true;
+    }
+    return false;
+}
+
+class Comparison {
+  public:
+    void expect_same(std::string_view field, std::string_view ours, std::string_view theirs) {
+        if (difference_ || ours == theirs) return;
+        difference_ = std::string(field) + ": \"" + std::string(ours) + "\" and \"" +
+                      std::string(theirs) + "\"";
+    }
+    void expect_same(std::string_view field, std::size_t ours, std::size_t theirs) {
+        expect_same(field, std::to_string(ours), std::to_string(theirs));
+    }
+    /// Addresses are compared by value where both are some.
+    void expect_same_host(std::string_view field, std::string_view ours, std::string_view theirs) {
+        const auto a = IpAddress::parse(ours);
+        if (a && a == IpAddress::parse(theirs)) return;
+        expect_same(field, ours, theirs);
+    }
+    [[nodiscard]] std::optional<std::string> difference() && { return std::move(difference_); }
+
+  private:
+    std::optional<std::string> difference_;
+};
+
+std::string_view tag_of(osip_from_t* header) {
+    osip_generic_param_t* tag = nullptr;
+    if (header == nullptr || osip_from_get_tag(header, &tag) != 0 || tag == nullptr) return {};
+    return view(tag->gvalue);
+}
+
+/// The method as the message's text has it: of a response, its CSeq's.
+std::string_view our_method(const sip::Message& message) {
+    const auto cseq = message.value(HeaderKind::cseq);
+    return cseq.substr(cseq.find_last_of(" \t\r\n") + 1);
+}
+
+void compare_contacts(const sip::Message& message, const osip_message_t& theirs,
+                      Comparison& comparison) {
+    std::size_t count = 0;
+    for (const auto& header : message.headers()) {
+        if (header.kind != HeaderKind::contact) continue;
+        for (const auto& value : sip::parse_addresses(message.text(), header.value)) {
+            osip_contact_t* contact = nullptr;
+            (void)osip_message_get_contact(&theirs, static_cast<int>(count++), &contact);
+            const auto uri = sip::parse_uri(message.text(), value.uri);
+            if (contact == nullptr || contact->url == nullptr || !uri) continue;
+            comparison.expect_same_host("Contact host", uri->host.host.in(message.text()),
+                                        view(contact->url->host));
+            comparison.expect_same("Contact port", uri->host.port_text.in(message.text()),
+                                   view(contact->url->port));
+        }
+    }
+    comparison.expect_same("number of Contact values", count,
+                           static_cast<std::size_t>(osip_list_size(&theirs.contacts)));
+}
+
+void compare_headers(const sip::Message& message, const osip_message_t& theirs,
+                     Comparison& comparison) {
+    if (message.is_request()) {
+        comparison.expect_same("method", our_method(message), view(theirs.sip_method));
+    } else {
+        comparison.expect_same("status", static_cast<std::size_t>(message.status()),
+                               static_cast<std::size_t>(theirs.status_code));
+    }
+    if (theirs.call_id != nullptr) {
+        std::string call_id(view(theirs.call_id->number));
+        if (theirs.call_id->host != nullptr)
+            call_id += "@" + std::string(view(theirs.call_id->host));
+        comparison.expect_same("Call-ID", message.value(HeaderKind::call_id), call_id);
+    }
+    if (theirs.cseq != nullptr) {
+        comparison.expect_same("CSeq number", std::to_string(message.cseq().number),
+                               view(theirs.cseq->number));
+        comparison.expect_same("CSeq method", our_method(message), view(theirs.cseq->method));
+    }
+    comparison.expect_same("From tag", sip::tag_of(message, HeaderKind::from), tag_of(theirs.from));
+    comparison.expect_same("To tag", sip::tag_of(message, HeaderKind::to), tag_of(theirs.to));
+    compare_contacts(message, theirs, comparison);
+}
+
+void compare_sdp(const sdp::Session& session, std::string_view text, sdp_message_t& theirs,
+                 Comparison& comparison) {
+    std::size_t count = 0;
+    while (sdp_message_endof_media(&theirs, static_cast<int>(count)) == 0)
+        ++count;
+    comparison.expect_same("number of streams", session.media.size(), count);
+    for (std::size_t i = 0; i < std::min(count, session.media.size()); ++i) {
+        const auto position = static_cast<int>(i);
+        const auto where = " of stream " + std::to_string(i);
+        comparison.expect_same("port" + where, session.media[i].port_text.in(text),
+                               view(sdp_message_m_port_get(&theirs, position)));
+        const char* address = sdp_message_c_addr_get(&theirs, position, 0);
+        if (address == nullptr) address = sdp_message_c_addr_get(&theirs, -1, 0);
+        const auto* connection = session.connection_of(i);
+        comparison.expect_same_host(
+            "address" + where,
+            connection == nullptr ? std::string_view{} : connection->address.in(text),
+            view(address));
+    }
+}
+
+/// libosip2's first application/sdp body.
+const osip_body_t* sdp_body(const osip_message_t& message) {
+    for (int i = 0; i < osip_list_size(&message.bodies); ++i) {
+        const auto* body = static_cast<const osip_body_t*>(osip_list_get(&message.bodies, i));
+        const auto* type =
+            body->content_type != nullptr ? body->content_type : message.content_type;
+        if (type != nullptr && osip_strcasecmp(type->type, "application") == 0 &&
+            osip_strcasecmp(type->subtype, "sdp") == 0) {
+            return body;
+        }
+    }
+    return nullptr;
+}
+
+Opinion compare(const sip::Message& message, const sdp::Session* session) {
+    prepare_libosip();
+    Opinion opinion;
+    Comparison comparison;
+
+    osip_message_t* raw = nullptr;
+    if (osip_message_init(&raw) != 0) return {"libosip2: out of memory", false, false};
+    const OsipMessage theirs(raw);
+    if (osip_message_parse(raw, message.text().data(), message.text().size()) != 0) {
+        opinion.message_refused = true;
+        return opinion;
+    }
+    compare_headers(message, *theirs, comparison);
+
+    const osip_body_t* body = session == nullptr ? nullptr : sdp_body(*theirs);
+    if (session != nullptr && body == nullptr) opinion.sdp_refused = true;
+    if (body != nullptr) {
+        sdp_message_t* raw_sdp = nullptr;
+        if (sdp_message_init(&raw_sdp) != 0) return {"libosip2: out of memory", false, false};
+        const OsipSdp sdp(raw_sdp);
+        if (sdp_message_parse(raw_sdp, body->body) != 0) {
+            opinion.sdp_refused = true;
+        } else {
+            compare_sdp(*session, message.text(), *sdp, comparison);
+        }
+    }
+    opinion.difference = std::move(comparison).difference();
+    return opinion;
+}
+
+}  // namespace
+
+Opinion second_opinion(const sip::Message& message, const sdp::Session* session) {
+    auto opinion = compare(message, session);
+    const bool refused = opinion.message_refused || opinion.sdp_refused;
+    if (refused && !opinion.difference && has_bare_carriage_return(message.text())) {
+        opinion.difference = "a bare CR, which libosip2 takes for a line end";
+    }
+    return opinion;
+}
+
+}  // namespace sipnat

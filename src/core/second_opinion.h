@@ -1,0 +1,25 @@
+// What libosip2 reads in a message that is about to open something.
+//
+// Two parsers that read different values are how somebody hides one message in another; a hole is
+// opened only where both see the same. That libosip2 is stricter (it refuses SDP that real phones
+// send) is no difference of values: then our index stands alone. This is the only user of libosip2.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "sipnat/sdp/session.h"
+#include "sipnat/sip/message.h"
+
+namespace sipnat {
+
+struct Opinion {
+    std::optional<std::string> difference;  ///< the field, and both values
+    bool message_refused = false;           ///< libosip2 could not parse the message at all
+    bool sdp_refused = false;               ///< … or its SDP
+};
+
+/// `session` is our reading of the message's first SDP part, if it has one.
+[[nodiscard]] Opinion second_opinion(const sip::Message& message, const sdp::Session* session);
+
+}  // namespace sipnat

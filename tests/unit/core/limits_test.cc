@@ -1,0 +1,186 @@
+// Everything that strangers can grow has an end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "core/bounded_table.h"
+#include "core/call_book.h"
+#include "core/media_plan.h"
+#include "lab.h"
+
+namespace sipnat {
+namespace {
+
+using testing::IsEmpty;
+
+Outcome invite(const Line& line, int call, std::string_view host = "192.168.77.2") {
+    return line.out(kAlice.with_call_id("call-" + std::to_string(call))
+                        .request("INVITE", 1, audio(host, 4000 + 2 * call)));
+}
+
+// --- calls --------------------------------------------------------------------------------------
+
+TEST(CallLimit, OfOneHostLeavesTheOthersAlone) {
+    Settings settings;
+    settings.calls_per_host = 2;
+    Gateway gateway(settings);
+    const auto line = gateway.line();
+    const auto first = invite(line, 1);
+    EXPECT_EQ(invite(line, 2).opened.size(), 2U);
+    const auto third = invite(line, 3);
+    EXPECT_EQ(third.decision.reason, Reason::call_limit);
+    EXPECT_EQ(third.decision.verdict, Verdict::accept);
+    EXPECT_THAT(third.opened, IsEmpty());
+    EXPECT_EQ(header_line(third.text, "Contact"), "Contact: <sip:a@203.0.113.1:1024>");
+    EXPECT_NE(third.text.find("c=IN IP4 192.168.77.2"), std::string::npos);
+
+    const auto other = gateway.line("192.168.77.3:5060", "203.0.113.1:1025");
+    EXPECT_EQ(invite(other, 4, "192.168.77.3").opened.size(), 2U);
+
+    // Room comes back with the end of a call; it is remembered for its retransmissions first.
+    (void)line.in(answer(first.text, 486, "b"));
+    EXPECT_EQ(invite(line, 5).decision.reason, Reason::call_limit);
+    gateway.wait(32s);
+    EXPECT_EQ(invite(line, 6).opened.size(), 2U);
+}
+
+TEST(CallLimit, OfAllHosts) {
+    Settings settings;
+    settings.calls = 2;
+    Gateway gateway(settings);
+    for (int i = 0; i < 4; ++i) {
+        const auto host = "192.168.77." + std::to_string(10 + i);
+        const auto line = gateway.line(host + ":5060", "203.0.113.1:" + std::to_string(1024 + i));
+        const auto sent = invite(line, i, host);
+        EXPECT_EQ(sent.decision.reason, i < 2 ? Reason::rewritten : Reason::call_limit);
+    }
+    EXPECT_EQ(gateway.engine.calls(), 2U);
+}
+
+TEST(CallLimit, ACallFromOutsideIsChargedToItsSender) {
+    Settings settings;
+    settings.calls_per_host = 1;
+    Gateway gateway(settings);
+    const auto line = gateway.line();
+    auto bob = kBob;
+    bob.peer_tag.clear();
+    (void)line.in(bob.request("INVITE", 1, audio("203.0.113.10", 7000)));
+    (void)line.in(bob.with_call_id("2").request("INVITE", 1, audio("203.0.113.10", 7000)));
+    EXPECT_EQ(gateway.engine.calls(), 1U);
+    EXPECT_EQ(invite(line, 3).opened.size(), 2U) << "the phone has its own account";
+}
+
+TEST(CallLimit, SpamOfEndedCallsIsForgotten) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    for (int i = 0; i < 600; ++i) {
+        const auto sent =
+            line.out(kAlice.with_call_id("s" + std::to_string(i)).request("INVITE", 1));
+        (void)line.in(answer(sent.text, 486, "b"));
+        gateway.wait(100ms);
+    }
+    EXPECT_EQ(gateway.engine.calls(), 0U);
+    gateway.wait(32s);
+    EXPECT_FALSE(gateway.engine.next_due()) << "no timer is left of them";
+}
+
+// --- one call -----------------------------------------------------------------------------------
+
+TEST(DialogLimit, FurtherForksGetNoHoles) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    const auto sent = line.out(kAlice.request("INVITE", 1, audio("192.168.77.2", 4000)));
+    std::size_t opened = 0;
+    for (int fork = 0; fork < 100; ++fork) {
+        opened += line.in(answer(sent.text, 183, "t" + std::to_string(fork),
+                                 audio("203.0.113.10", 7000 + 2 * fork)))
+                      .opened.size();
+    }
+    EXPECT_EQ(opened, 2 * (kMostDialogs - 1)) << "the root is one of them";
+    EXPECT_EQ(line.in(answer(sent.text, 486, "x")).closed.size(), opened + 2);
+}
+
+TEST(PendingLimit, OldOffersGiveWay) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    establish(line);
+    std::size_t open = 4;
+    for (int i = 0; i < 50; ++i) {
+        const auto update =
+            line.in(kBob.request("UPDATE", 10 + i, audio("203.0.113.10", 8000 + 2 * i)));
+        open += update.opened.size();
+        open -= update.closed.size();
+        EXPECT_LE(open, 4 + 2 * kMostPending);
+    }
+}
+
+TEST(ComponentLimit, AnSdpThatAsksForMoreGetsNone) {
+    const auto streams = [](std::size_t count) {
+        std::string more;
+        for (std::size_t i = 1; i < count; ++i)
+            more += "m=audio " + std::to_string(4000 + 2 * i) + " RTP/AVP 0\n";
+        return audio("192.168.77.2", 4000, more);
+    };
+    Gateway gateway;
+    const auto line = gateway.line();
+    EXPECT_EQ(line.out(kAlice.request("INVITE", 1, streams(kMostComponents / 2))).opened.size(),
+              kMostComponents);
+    const auto sent =
+        kAlice.with_call_id("2").request("INVITE", 1, streams(kMostComponents / 2 + 1));
+    const auto more = line.out(sent);
+    EXPECT_THAT(more.opened, IsEmpty());
+    EXPECT_EQ(more.decision.reason, Reason::no_media_port);
+    EXPECT_EQ(more.text.substr(more.text.find("\r\n\r\n")), sent.substr(sent.find("\r\n\r\n")));
+}
+
+// --- tables -------------------------------------------------------------------------------------
+
+TEST(BoundedTable, ForgetsWhatWasUnusedForLongest) {
+    BoundedTable<int, int> table(3);
+    for (int i = 1; i <= 3; ++i)
+        table.put(i, i * 10);
+    ASSERT_NE(table.find(1), nullptr);
+    table.put(4, 40);
+    EXPECT_EQ(table.find(2), nullptr);
+    EXPECT_EQ(*table.find(1), 10);
+    table.put(3, 33);
+    table.put(5, 50);
+    EXPECT_EQ(*table.find(3), 33);
+    EXPECT_EQ(table.find(4), nullptr);
+    EXPECT_EQ(table.size(), 3U);
+}
+
+TEST(BoundedTable, StaysAtItsCapacity) {
+    BoundedTable<std::string, std::string> table(100);
+    for (int i = 0; i < 10000; ++i)
+        table.put(std::to_string(i), "x");
+    EXPECT_EQ(table.size(), 100U);
+}
+
+// What a phone wrote is forgotten at last; the canonical text serves then.
+TEST(Spelling, IsForgottenUnderAFloodAndNothingBreaks) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    auto alice = kAlice;
+    alice.host = "192.168.77.2";
+    const auto first = line.out(alice.request("OPTIONS", 1));
+    EXPECT_EQ(header_line(line.in(answer(first.text, 200)).text, "Via"),
+              "Via: SIP/2.0/UDP 192.168.77.2;rport;branch=z9hG4bKcall-1a1");
+    for (int i = 2; i < 16500; ++i)
+        (void)line.out(alice.request("OPTIONS", i));
+    EXPECT_EQ(header_line(line.in(answer(first.text, 200)).text, "Via"),
+              "Via: SIP/2.0/UDP 192.168.77.2:5060;rport;branch=z9hG4bKcall-1a1");
+}
+
+TEST(Spelling, OverlongNamesAreNotRemembered) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    const auto alice = kAlice.with_call_id(std::string(2000, 'x'));
+    const auto sent = line.out(alice.request("OPTIONS", 1));
+    EXPECT_EQ(header_line(line.in(answer(sent.text, 200)).text, "From"),
+              "From: <sip:alice@192.168.77.2>;tag=a");
+}
+
+}  // namespace
+}  // namespace sipnat
