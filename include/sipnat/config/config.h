@@ -1,0 +1,75 @@
+// The configuration file: TOML in, validated values or all of its faults out.
+//
+//     /etc/sipnat/sipnat.toml:7: nat.media_ports: "9000-80000" is not LOW-HIGH with ports from 1024
+//     …
+//
+// Every setting has a default; an empty file is a good one. Unknown settings are faults, so that a
+// misspelt one is noticed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "sipnat/core/settings.h"
+#include "sipnat/net/address.h"
+
+namespace sipnat::config {
+
+struct QueueConfiguration {
+    std::uint16_t first = 5060;
+    std::uint16_t count = 1;
+    bool fail_open = true;
+
+    bool operator==(const QueueConfiguration&) const = default;
+};
+
+struct Paths {
+    std::string state = "/var/lib/sipnat/state";
+    std::string socket = "/run/sipnat/control.sock";
+    std::string ruleset = "/usr/share/sipnat/sipnat.nft";
+
+    bool operator==(const Paths&) const = default;
+};
+
+struct Configuration {
+    std::vector<Port> udp_ports{Port{5060}};
+    Settings settings;
+    QueueConfiguration queue;
+    Paths paths;
+
+    bool operator==(const Configuration&) const = default;
+};
+
+struct Fault {
+    std::string file;
+    int line = 0;  ///< 0: of the file as a whole, or of an environment variable
+    std::string text;
+
+    /// "file:line: text"
+    [[nodiscard]] std::string message() const;
+    bool operator==(const Fault&) const = default;
+};
+
+template <class T>
+using Checked = tl::expected<T, std::vector<Fault>>;
+
+/// All faults of a well-formed text, or its first syntax error. `file` is for messages only.
+[[nodiscard]] Checked<Configuration> parse(const std::string& text, const std::string& file);
+/// The same from a file; one that can't be read is a fault.
+[[nodiscard]] Checked<Configuration> load(const std::string& file);
+
+/// The value of an environment variable, if it is set.
+using Environment = std::function<std::optional<std::string>(const char* name)>;
+
+/// Puts SIPNAT_STATE, SIPNAT_SOCKET, SIPNAT_RULESET, SIPNAT_QUEUE_FIRST, SIPNAT_QUEUE_COUNT and
+/// SIPNAT_QUEUE_FAIL_OPEN over what the file says, for a second instance on one machine.
+[[nodiscard]] Checked<Configuration> with_environment(Configuration configuration,
+                                                      const Environment& environment);
+/// load() and then with_environment() of this process: what a program runs with.
+[[nodiscard]] Checked<Configuration> load_with_environment(const std::string& file);
+
+}  // namespace sipnat::config

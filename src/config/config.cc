@@ -1,0 +1,350 @@
+#include "sipnat/config/config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+namespace sipnat::config {
+
+namespace {
+
+constexpr int kLastQueue = 65535;
+constexpr int kMostQueues = 16;
+
+std::string quoted(std::string_view text) {
+    return "\"" + std::string(text) + "\"";
+}
+
+/// Media ports are pairs, and none is a server's.
+std::optional<PortRange> parse_media_range(std::string_view text) {
+    const auto range = parse_port_range(text);
+    if (!range || range->low == range->high || number(range->low) < 1024) return std::nullopt;
+    return range;
+}
+
+/// "500/20000": of one host, of all.
+std::optional<std::pair<std::size_t, std::size_t>> parse_limits(std::string_view text) {
+    const auto slash = text.find('/');
+    if (slash == std::string_view::npos) return std::nullopt;
+    const auto count = [](std::string_view digits) -> std::optional<std::size_t> {
+        std::size_t value = 0;
+        const auto* end = digits.data() + digits.size();
+        const auto [stop, error] = std::from_chars(digits.data(), end, value);
+        if (error != std::errc{} || stop != end || value == 0 || value > 1'000'000) {
+            return std::nullopt;
+        }
+        return value;
+    };
+    const auto host = count(text.substr(0, slash));
+    const auto all = count(text.substr(slash + 1));
+    if (!host || !all || *host > *all) return std::nullopt;
+    return std::pair{*host, *all};
+}
+
+bool is_beyond_last(const QueueConfiguration& queue) {
+    return queue.first + queue.count - 1 > kLastQueue;
+}
+
+/// Reads one file's tables and collects what is wrong with them.
+class Reader {
+  public:
+    Reader(const toml::table& root, std::string file) : root_(root), file_(std::move(file)) {}
+
+    void section(const char* name, const std::vector<const char*>& settings) {
+        sections_.insert(name);
+        const auto* node = root_.get(name);
+        if (node == nullptr) return;
+        const auto* table = node->as_table();
+        if (table == nullptr) {
+            fault(node, std::string(name) + " has to be a section: [" + name + "]");
+            return;
+        }
+        for (const auto& [key, value] : *table) {
+            const bool known = std::ranges::any_of(
+                settings, [&](const char* setting) { return key.str() == setting; });
+            if (!known)
+                fault(&value,
+                      std::string(name) + "." + std::string(key.str()) + ": no such setting");
+        }
+    }
+
+    void no_other_sections() {
+        for (const auto& [key, value] : root_) {
+            if (!sections_.contains(std::string(key.str()))) {
+                fault(&value, std::string(key.str()) + ": no such section");
+            }
+        }
+    }
+
+    /// `accept` puts the value in its place, or returns what it should have been.
+    template <class T, class Accept>
+    void setting(const char* section, const char* name, const char* kind, Accept accept) {
+        const auto* node = root_[section][name].node();
+        if (node == nullptr) return;
+        const auto full_name = std::string(section) + "." + name;
+        const auto value = node->value_exact<T>();
+        if (!value) {
+            fault(node, full_name + ": has to be " + kind);
+            return;
+        }
+        if (const std::optional<std::string> wrong = accept(*value)) {
+            fault(node, full_name + ": " + *wrong);
+        }
+    }
+
+    void boolean(const char* section, const char* name, bool& place) {
+        setting<bool>(section, name, "true or false", [&](bool value) {
+            place = value;
+            return std::nullopt;
+        });
+    }
+
+    template <class Enum>
+    void choice(const char* section, const char* name,
+                const std::vector<std::pair<std::string, Enum>>& choices, Enum& place) {
+        setting<std::string>(section, name, "a string",
+                             [&](const std::string& value) -> std::optional<std::string> {
+                                 std::string all;
+                                 for (const auto& [word, meaning] : choices) {
+                                     if (value == word) {
+                                         place = meaning;
+                                         return std::nullopt;
+                                     }
+                                     all += (all.empty() ? "" : " or ") + quoted(word);
+                                 }
+                                 return quoted(value) + " is not " + all;
+                             });
+    }
+
+    template <class Integer>
+    void integer(const char* section, const char* name, std::int64_t low, std::int64_t high,
+                 Integer& place) {
+        setting<std::int64_t>(section, name, "a whole number",
+                              [&](std::int64_t value) -> std::optional<std::string> {
+                                  if (value < low || value > high) {
+                                      return std::to_string(value) + " is not from " +
+                                             std::to_string(low) + " to " + std::to_string(high);
+                                  }
+                                  place = static_cast<Integer>(value);
+                                  return std::nullopt;
+                              });
+    }
+
+    void path(const char* section, const char* name, std::string& place) {
+        setting<std::string>(section, name, "a string",
+                             [&](const std::string& value) -> std::optional<std::string> {
+                                 if (!value.starts_with('/')) {
+                                     return quoted(value) + " is not an absolute path";
+                                 }
+                                 place = value;
+                                 return std::nullopt;
+                             });
+    }
+
+    void ports(const char* section, const char* name, std::vector<Port>& place) {
+        const auto* node = root_[section][name].node();
+        if (node == nullptr) return;
+        const auto full_name = std::string(section) + "." + name;
+        const auto* array = node->as_array();
+        if (array == nullptr || array->empty() || array->size() > 16) {
+            fault(node, full_name + ": has to be a list of 1 to 16 ports");
+            return;
+        }
+        std::vector<Port> ports;
+        for (const auto& element : *array) {
+            const auto value = element.value_exact<std::int64_t>();
+            if (!value || *value < 1 || *value > 65535) {
+                fault(&element, full_name + ": has to hold ports from 1 to 65535");
+                return;
+            }
+            ports.push_back(static_cast<Port>(*value));
+        }
+        std::ranges::sort(ports);
+        ports.erase(std::ranges::unique(ports).begin(), ports.end());
+        place = std::move(ports);
+    }
+
+    void fault(const toml::node* node, std::string text) {
+        faults_.push_back({file_, static_cast<int>(node->source().begin.line), std::move(text)});
+    }
+    [[nodiscard]] const toml::node* find(const char* section, const char* name) const {
+        return root_[section][name].node();
+    }
+    /// In the order of the file.
+    [[nodiscard]] std::vector<Fault> faults() && {
+        std::ranges::stable_sort(faults_, {}, &Fault::line);
+        return std::move(faults_);
+    }
+
+  private:
+    const toml::table& root_;
+    std::string file_;
+    std::set<std::string> sections_;
+    std::vector<Fault> faults_;
+};
+
+void read_nat(Reader& reader, Settings& settings) {
+    reader.section("nat", {"media_ports", "keep_ports", "on_no_media"});
+    reader.setting<std::string>("nat", "media_ports", "a string",
+                                [&](const std::string& value) -> std::optional<std::string> {
+                                    const auto range = parse_media_range(value);
+                                    if (!range) {
+                                        return quoted(value) +
+                                               " is not \"LOW-HIGH\" with ports from 1024 to 65535";
+                                    }
+                                    settings.media_ports = *range;
+                                    return std::nullopt;
+                                });
+    reader.boolean("nat", "keep_ports", settings.keep_ports);
+    reader.choice<OnNoMedia>("nat", "on_no_media",
+                             {{"headers", OnNoMedia::headers},
+                              {"unchanged", OnNoMedia::unchanged},
+                              {"drop", OnNoMedia::drop}},
+                             settings.on_no_media);
+}
+
+void read_limits(Reader& reader, Settings& settings) {
+    reader.section("limits", {"dialogs"});
+    reader.setting<std::string>(
+        "limits", "dialogs", "a string",
+        [&](const std::string& value) -> std::optional<std::string> {
+            const auto limits = parse_limits(value);
+            if (!limits) {
+                return quoted(value) + " is not \"EACH-HOST/ALL\" with numbers from 1 to 1000000";
+            }
+            std::tie(settings.calls_per_host, settings.calls) = *limits;
+            return std::nullopt;
+        });
+}
+
+void read_queue(Reader& reader, QueueConfiguration& queue) {
+    reader.section("queue", {"first", "count", "fail_open"});
+    reader.integer("queue", "first", 0, kLastQueue, queue.first);
+    reader.integer("queue", "count", 1, kMostQueues, queue.count);
+    reader.boolean("queue", "fail_open", queue.fail_open);
+}
+
+/// What only several settings together can get wrong.
+void check_together(Reader& reader, const Configuration& configuration) {
+    const auto& range = configuration.settings.media_ports;
+    for (const auto port : configuration.udp_ports) {
+        if (port < range.low || port > range.high) continue;
+        const auto* node = reader.find("sip", "udp_ports");
+        if (node == nullptr) node = reader.find("nat", "media_ports");
+        reader.fault(node, "sip.udp_ports: " + std::to_string(number(port)) +
+                               " lies in nat.media_ports: media could take it");
+    }
+    if (is_beyond_last(configuration.queue)) {
+        reader.fault(reader.find("queue", "first"), "queue.first: the last queue is over 65535");
+    }
+}
+
+Fault environment_fault(const char* name, const std::string& value, const std::string& should_be) {
+    return {std::string("environment variable ") + name, 0, quoted(value) + " is not " + should_be};
+}
+
+}  // namespace
+
+std::string Fault::message() const {
+    return file + (line > 0 ? ":" + std::to_string(line) : "") + ": " + text;
+}
+
+Checked<Configuration> parse(const std::string& text, const std::string& file) {
+    const auto parsed = toml::parse(text, file);
+    if (!parsed) {
+        const auto& error = parsed.error();
+        return tl::unexpected(std::vector{Fault{file, static_cast<int>(error.source().begin.line),
+                                                std::string(error.description())}});
+    }
+    Reader reader(parsed.table(), file);
+    Configuration configuration;
+    auto& settings = configuration.settings;
+
+    reader.section("sip", {"udp_ports", "on_malformed"});
+    reader.ports("sip", "udp_ports", configuration.udp_ports);
+    reader.choice<OnMalformed>("sip", "on_malformed",
+                               {{"accept", OnMalformed::accept}, {"drop", OnMalformed::drop}},
+                               settings.on_malformed);
+    read_nat(reader, settings);
+    read_queue(reader, configuration.queue);
+    read_limits(reader, settings);
+    reader.section("paths", {"state", "socket", "ruleset"});
+    reader.path("paths", "state", configuration.paths.state);
+    reader.path("paths", "socket", configuration.paths.socket);
+    reader.path("paths", "ruleset", configuration.paths.ruleset);
+    reader.no_other_sections();
+    check_together(reader, configuration);
+
+    auto faults = std::move(reader).faults();
+    if (!faults.empty()) return tl::unexpected(std::move(faults));
+    return configuration;
+}
+
+Checked<Configuration> load(const std::string& file) {
+    std::ifstream stream(file, std::ios::binary);
+    stream.peek();  // a directory can be opened, and fails at its first byte
+    if (!stream) return tl::unexpected(std::vector{Fault{file, 0, "can't be read"}});
+    std::ostringstream text;
+    text << stream.rdbuf();
+    return parse(text.str(), file);
+}
+
+Checked<Configuration> with_environment(Configuration configuration,
+                                        const Environment& environment) {
+    std::vector<Fault> faults;
+    const auto path = [&](const char* name, std::string& place) {
+        const auto value = environment(name);
+        if (!value) return;
+        if (value->starts_with('/')) {
+            place = *value;
+        } else {
+            faults.push_back(environment_fault(name, *value, "an absolute path"));
+        }
+    };
+    const auto integer = [&](const char* name, int low, int high, std::uint16_t& place) {
+        const auto value = environment(name);
+        if (!value) return;
+        const auto parsed = parse_port(*value);  // a 16-bit number
+        if (parsed && number(*parsed) >= low && number(*parsed) <= high) {
+            place = number(*parsed);
+        } else {
+            const auto range = "from " + std::to_string(low) + " to " + std::to_string(high);
+            faults.push_back(environment_fault(name, *value, range));
+        }
+    };
+    path("SIPNAT_STATE", configuration.paths.state);
+    path("SIPNAT_SOCKET", configuration.paths.socket);
+    path("SIPNAT_RULESET", configuration.paths.ruleset);
+    integer("SIPNAT_QUEUE_FIRST", 0, kLastQueue, configuration.queue.first);
+    integer("SIPNAT_QUEUE_COUNT", 1, kMostQueues, configuration.queue.count);
+    if (faults.empty() && is_beyond_last(configuration.queue)) {
+        faults.push_back({"environment", 0, "the last queue is over 65535"});
+    }
+    if (const auto value = environment("SIPNAT_QUEUE_FAIL_OPEN")) {
+        configuration.queue.fail_open = *value == "true";
+        if (*value != "true" && *value != "false") {
+            faults.push_back(environment_fault("SIPNAT_QUEUE_FAIL_OPEN", *value, "true or false"));
+        }
+    }
+    if (!faults.empty()) return tl::unexpected(std::move(faults));
+    return configuration;
+}
+
+Checked<Configuration> load_with_environment(const std::string& file) {
+    return load(file).and_then([](const Configuration& loaded) {
+        return with_environment(loaded, [](const char* name) -> std::optional<std::string> {
+            const char* value = std::getenv(name);
+            return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+        });
+    });
+}
+
+}  // namespace sipnat::config

@@ -1,0 +1,112 @@
+#include "sipnat/control/status.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+namespace sipnat::control {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json packets_json(const Status& status) {
+    auto object = Json::object();
+    for (const auto& [reason, count] : status.packets)
+        object[reason] = count;
+    return object;
+}
+
+Status read(const Json& json) {
+    Status status;
+    json.at("version").get_to(status.version);
+    json.at("mode").get_to(status.mode);
+    json.at("mode_why").get_to(status.mode_why);
+    json.at("warnings").get_to(status.warnings);
+    json.at("udp_ports").get_to(status.udp_ports);
+    json.at("queues").get_to(status.queues);
+    json.at("media_ports").get_to(status.media_ports);
+    json.at("table_loaded").get_to(status.table_loaded);
+    if (!json.at("expect_max").is_null()) status.expect_max = json.at("expect_max").get<unsigned>();
+    json.at("uptime").get_to(status.uptime);
+    json.at("calls").get_to(status.calls);
+    json.at("media_mappings").get_to(status.media_mappings);
+    json.at("holes_opened").get_to(status.holes_opened);
+    json.at("holes_closed").get_to(status.holes_closed);
+    json.at("queue_overruns").get_to(status.queue_overruns);
+    json.at("refused_verdicts").get_to(status.refused_verdicts);
+    json.at("stricter_message").get_to(status.stricter_message);
+    json.at("stricter_sdp").get_to(status.stricter_sdp);
+    for (const auto& [reason, count] : json.at("packets").items()) {
+        status.packets.emplace_back(reason, count.get<std::uint64_t>());
+    }
+    return status;
+}
+
+}  // namespace
+
+std::string to_json(const Status& status) {
+    Json json = {{"version", status.version},
+                 {"mode", status.mode},
+                 {"mode_why", status.mode_why},
+                 {"warnings", status.warnings},
+                 {"udp_ports", status.udp_ports},
+                 {"queues", status.queues},
+                 {"media_ports", status.media_ports},
+                 {"table_loaded", status.table_loaded},
+                 {"expect_max", nullptr},
+                 {"uptime", status.uptime},
+                 {"calls", status.calls},
+                 {"media_mappings", status.media_mappings},
+                 {"holes_opened", status.holes_opened},
+                 {"holes_closed", status.holes_closed},
+                 {"queue_overruns", status.queue_overruns},
+                 {"refused_verdicts", status.refused_verdicts},
+                 {"stricter_message", status.stricter_message},
+                 {"stricter_sdp", status.stricter_sdp},
+                 {"packets", packets_json(status)}};
+    if (status.expect_max) json["expect_max"] = *status.expect_max;
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::optional<Status> parse_status(std::string_view json) {
+    try {
+        return read(Json::parse(json));
+    } catch (const Json::exception&) {
+        return std::nullopt;
+    }
+}
+
+std::string to_text(const Status& status) {
+    std::string text;
+    const auto line = [&text](std::string_view name, const std::string& value) {
+        fmt::format_to(std::back_inserter(text), "{:<14}{}\n", name, value);
+    };
+    line("sipnatd", fmt::format("{}, up {} s", status.version, status.uptime));
+    line("mode", fmt::format("{} ({})", status.mode, status.mode_why));
+    line("signalling",
+         fmt::format("udp {}, queue {}, table inet sipnat {}", fmt::join(status.udp_ports, ", "),
+                     status.queues, status.table_loaded ? "loaded" : "MISSING"));
+    line("media",
+         fmt::format("ports {}, {} mapped, {} expectations made, {} removed", status.media_ports,
+                     status.media_mappings, status.holes_opened, status.holes_closed));
+    line("calls", std::to_string(status.calls));
+    for (const auto& [reason, count] : status.packets) {
+        line("messages", fmt::format("{} {}", count, reason));
+    }
+    if (status.queue_overruns + status.refused_verdicts > 0) {
+        line("queue", fmt::format("{} overruns, {} refused verdicts", status.queue_overruns,
+                                  status.refused_verdicts));
+    }
+    if (status.stricter_message + status.stricter_sdp > 0) {
+        line("libosip2", fmt::format("refused {} messages and {} SDP bodies that opened media",
+                                     status.stricter_message, status.stricter_sdp));
+    }
+    for (const auto& warning : status.warnings)
+        line("warning", warning);
+    return text;
+}
+
+}  // namespace sipnat::control

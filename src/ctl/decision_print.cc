@@ -1,0 +1,71 @@
+#include "ctl/decision_print.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+namespace sipnat::ctl {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json edit_json(const Edit& edit, std::string_view message) {
+    return {{"offset", edit.span.offset},   {"length", edit.span.length},
+            {"old", edit.span.in(message)}, {"new", edit.replacement},
+            {"where", to_text(edit.place)}, {"why", to_text(edit.why)}};
+}
+
+Json hole_json(const Hole& hole) {
+    return {{"class", to_text(hole.media)},
+            {"inside", hole.inside.text()},
+            {"outside", hole.outside.text()},
+            {"remote", hole.remote ? hole.remote->text() : "any"},
+            {"protocol", to_text(hole.transport)}};
+}
+
+Json holes_json(const std::vector<Hole>& holes) {
+    auto list = Json::array();
+    for (const auto& hole : holes)
+        list.push_back(hole_json(hole));
+    return list;
+}
+
+void explain_holes(const std::vector<Hole>& holes, std::string_view what, std::string& text) {
+    for (const auto& hole : holes) {
+        fmt::format_to(std::back_inserter(text), "{} {}/{}: inside {}, outside {}, remote {}\n",
+                       what, to_text(hole.media), to_text(hole.transport), hole.inside.text(),
+                       hole.outside.text(), hole.remote ? hole.remote->text() : "any");
+    }
+}
+
+}  // namespace
+
+std::string to_json(const Decision& decision, std::string_view message) {
+    auto edits = Json::array();
+    for (const auto& edit : decision.edits)
+        edits.push_back(edit_json(edit, message));
+    const Json json = {{"verdict", to_text(decision.verdict)},
+                       {"reason", to_text(decision.reason)},
+                       {"edits", std::move(edits)},
+                       {"open", holes_json(decision.open)},
+                       {"close", holes_json(decision.close)}};
+    // Messages may hold bytes that are no UTF-8.
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string to_explanation(const Decision& decision, std::string_view message) {
+    std::string text;
+    for (const auto& edit : decision.edits) {
+        fmt::format_to(std::back_inserter(text), "{} at byte {}: {} -> {} ({})\n",
+                       to_text(edit.place), edit.span.offset, edit.span.in(message),
+                       edit.replacement, to_text(edit.why));
+    }
+    explain_holes(decision.open, "opens", text);
+    explain_holes(decision.close, "closes", text);
+    if (text.empty()) text = fmt::format("nothing to do: {}\n", to_text(decision.reason));
+    return text;
+}
+
+}  // namespace sipnat::ctl

@@ -1,0 +1,25 @@
+#include <iostream>
+#include <type_traits>
+#include <variant>
+
+#include "ctl/options.h"
+#include "ctl/rewrite.h"
+#include "ctl/status.h"
+
+int main(int argc, char** argv) {
+    using namespace sipnat::ctl;
+    const auto run = [](const auto& options) {
+        using Chosen = std::decay_t<decltype(options)>;
+        if constexpr (std::is_same_v<Chosen, RewriteOptions>) {
+            return rewrite(options);
+        } else if constexpr (std::is_same_v<Chosen, StatusOptions>) {
+            return status(options);
+        } else if constexpr (std::is_same_v<Chosen, MissingCommand>) {
+            std::cerr << "sipnatctl: \"" << options.name << "\" is not in this version\n";
+            return Exit::usage;
+        } else {
+            return options;
+        }
+    };
+    return static_cast<int>(std::visit(run, parse_options(argc, argv)));
+}

@@ -1,0 +1,139 @@
+#include "ctl/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <iostream>
+
+namespace sipnat::ctl {
+
+namespace {
+
+constexpr const char* kDefaultSocket = "/run/sipnat/control.sock";
+
+CLI::Validator endpoint_validator() {
+    return {[](std::string& text) {
+                return Endpoint::parse(text) ? std::string{}
+                                             : "\"" + text + "\" is not IP:PORT or [IPv6]:PORT";
+            },
+            "IP:PORT"};
+}
+
+/// Media ports are pairs, and none is a server's.
+std::optional<PortRange> parse_media_range(std::string_view text) {
+    const auto range = parse_port_range(text);
+    if (!range || range->low == range->high || number(range->low) < 1024) return std::nullopt;
+    return range;
+}
+
+CLI::Validator range_validator() {
+    return {[](std::string& text) {
+                return parse_media_range(text)
+                           ? std::string{}
+                           : "\"" + text + "\" is not LOW-HIGH with ports from 1024 to 65535";
+            },
+            "LOW-HIGH"};
+}
+
+struct RewriteTexts {
+    std::string proto = "udp", src, dst, snat, dnat, range = "10000-32767";
+    bool explain = false, json = false;
+};
+
+CLI::App* add_rewrite(CLI::App& app, RewriteTexts& texts, RewriteOptions& options) {
+    auto* rewrite = app.add_subcommand(
+        "rewrite", "One message in, the rewritten message out; no daemon and no root needed");
+    rewrite->add_option("--proto", texts.proto, "udp or tcp")->check(CLI::IsMember({"udp", "tcp"}));
+    rewrite->add_option("--src", texts.src, "the packet's source before NAT")
+        ->required()
+        ->check(endpoint_validator());
+    rewrite->add_option("--dst", texts.dst, "its destination before NAT")
+        ->required()
+        ->check(endpoint_validator());
+    rewrite->add_option("--snat", texts.snat, "its source after NAT")->check(endpoint_validator());
+    rewrite->add_option("--dnat", texts.dnat, "its destination after NAT")
+        ->check(endpoint_validator());
+    rewrite->add_option("--media-ports", texts.range, "outside ports for media")
+        ->check(range_validator());
+    auto* explain = rewrite->add_flag("--explain", texts.explain,
+                                      "tell each edit and its reason on standard error");
+    rewrite->add_flag("--json", texts.json, "print verdict, edits and expectations instead")
+        ->excludes(explain);
+    rewrite->add_option("--after", options.after,
+                        "earlier messages of the same flow, fed to the engine first");
+    rewrite->add_option("FILE", options.file, "the message; - reads standard input")->required();
+    return rewrite;
+}
+
+void complete(const RewriteTexts& texts, RewriteOptions& options) {
+    const auto endpoint = [](const std::string& text, const Endpoint& otherwise) {
+        return text.empty() ? otherwise : *Endpoint::parse(text);
+    };
+    options.transport = texts.proto == "tcp" ? Transport::tcp : Transport::udp;
+    options.source = endpoint(texts.src, {});
+    options.destination = endpoint(texts.dst, {});
+    options.translated_source = endpoint(texts.snat, options.source);
+    options.translated_destination = endpoint(texts.dnat, options.destination);
+    options.media_ports = *parse_media_range(texts.range);
+    options.output = texts.json ? Output::json : (texts.explain ? Output::explain : Output::plain);
+}
+
+}  // namespace
+
+Options parse_options(int argc, const char* const* argv) {
+    CLI::App app{"Looks into sipnatd, and rewrites messages as it would", "sipnatctl"};
+    app.require_subcommand(0, 1);  // with 1 and more, an unknown command is reported as none
+    app.set_version_flag("--version", SIPNAT_VERSION);
+
+    RewriteTexts texts;
+    RewriteOptions rewrite;
+    const auto* rewrite_command = add_rewrite(app, texts, rewrite);
+
+    StatusOptions status;
+    bool status_json = false;
+    const char* socket = std::getenv("SIPNAT_SOCKET");
+    status.socket = socket == nullptr ? kDefaultSocket : socket;
+    auto* status_command = app.add_subcommand("status", "What the daemon does, and in which mode");
+    status_command->add_flag("--json", status_json, "for programs");
+    status_command->add_option("--socket", status.socket, "the daemon's control socket");
+
+    std::vector<CLI::App*> missing;
+    for (const char* name :
+         {"calls", "registrations", "media", "stats", "reload", "trace", "explain", "replay"}) {
+        auto* command = app.add_subcommand(name, "not in this version");
+        command->allow_extras();
+        command->group("");  // not shown in the help
+        missing.push_back(command);
+    }
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& asked) {  // help, version
+        app.exit(asked, std::cout, std::cerr);
+        return Exit::good;
+    } catch (const CLI::ParseError& fault) {
+        app.exit(fault, std::cout, std::cerr);
+        return Exit::usage;
+    }
+    if (rewrite_command->parsed()) {
+        complete(texts, rewrite);
+        const auto family = rewrite.source.address.family();
+        for (const auto& endpoint :
+             {rewrite.destination, rewrite.translated_source, rewrite.translated_destination}) {
+            if (endpoint.address.family() == family) continue;
+            std::cerr << "--src, --dst, --snat and --dnat are not of one address family\n";
+            return Exit::usage;
+        }
+        return rewrite;
+    }
+    if (status_command->parsed()) {
+        status.output = status_json ? Output::json : Output::plain;
+        return status;
+    }
+    for (const auto* command : missing) {
+        if (command->parsed()) return MissingCommand{command->get_name()};
+    }
+    std::cerr << app.help();
+    return Exit::usage;
+}
+
+}  // namespace sipnat::ctl

@@ -1,0 +1,356 @@
+#include "daemon/daemon.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <set>
+#include <utility>
+
+#include "daemon/kernel_setup.h"
+#include "sipnat/control/status.h"
+#include "sipnat/netfilter/helper.h"
+#include "sipnat/netfilter/ruleset.h"
+
+namespace sipnat::daemon {
+
+namespace {
+
+/// Goes on during suspend, as conntrack's timers do.
+Time now_by_clock() {
+    timespec time{};
+    clock_gettime(CLOCK_BOOTTIME, &time);
+    return Time(std::chrono::duration_cast<EngineClock::duration>(
+        std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec)));
+}
+
+FlowStanding standing_of(const netfilter::QueuedPacket& queued) {
+    if (queued.first) return FlowStanding::first;
+    return queued.flow->helper == netfilter::kSignallingHelper ? FlowStanding::helped
+                                                               : FlowStanding::unhelped;
+}
+
+bool is_failure(Reason reason) {
+    switch (reason) {
+        case Reason::rewritten:
+        case Reason::unchanged:
+        case Reason::keepalive:
+            return false;
+        default:
+            return true;
+    }
+}
+
+tl::unexpected<std::vector<std::string>> fault(const Error& error) {
+    return tl::unexpected(std::vector{error.text()});
+}
+
+}  // namespace
+
+Daemon::Daemon(std::string config_file, config::Configuration configuration, netfilter::Probe probe,
+               control::Server control, netfilter::Queue queue, Executor executor, std::string boot)
+    : config_file_(std::move(config_file)),
+      configuration_(std::move(configuration)),
+      probe_(std::move(probe)),
+      control_(std::move(control)),
+      queue_(std::move(queue)),
+      executor_(std::move(executor)),
+      boot_(std::move(boot)),
+      state_file_(configuration_.paths.state, boot_),
+      engine_(configuration_.settings),
+      started_(now_by_clock()) {}
+
+tl::expected<Daemon, std::vector<std::string>> Daemon::start(
+    const std::string& config_file, const config::Configuration& configuration) {
+    auto control = control::Server::listen(configuration.paths.socket);
+    if (!control) return fault(control.error());
+    auto kernel = probe(configuration);
+    if (!kernel) return tl::unexpected(kernel.error());
+    auto boot = boot_id();
+    if (!boot) return fault(boot.error());
+    auto queue = open_queue(configuration.queue);
+    if (!queue) return fault(queue.error());
+    if (auto loaded = load_table(configuration); !loaded) return fault(loaded.error());
+    auto executor = Executor::open();
+    if (!executor) return fault(executor.error());
+
+    Daemon daemon(config_file, configuration, *std::move(kernel), *std::move(control),
+                  *std::move(queue), *std::move(executor), *std::move(boot));
+    daemon.restore();
+    for (const auto& warning : warnings_of(daemon.probe_, configuration)) {
+        log(Level::warning, warning);
+    }
+    return daemon;
+}
+
+void Daemon::restore() {
+    const auto saved = StateFile::read(configuration_.paths.state, boot_);
+    if (!saved.fault.empty()) {
+        log(Level::error, fmt::format("{}: {}; going on with what comes before it",
+                                      configuration_.paths.state, saved.fault));
+    }
+    engine_.restore(saved.state);
+    if (engine_.calls() > 0) {
+        log(Level::notice, fmt::format("{} running calls restored", engine_.calls()));
+    }
+    save_all();
+    exclude_forwards();
+    report(executor_.guard_only(engine_.media()), "guard media ports");
+
+    adopt_expectations(saved.complete);
+    // Ports that the kernel's state holds and ours does not know are nobody's to give.
+    if (auto endpoints = executor_.reply_destinations()) {
+        for (const auto& endpoint : *endpoints)
+            engine_.reserve_port(endpoint, Transport::udp);
+    } else {
+        log(Level::error, endpoints.error().text());
+    }
+}
+
+void Daemon::exclude_forwards() {
+    std::vector<PortRange> ranges;
+    for (const auto& forward : overlapping_forwards(configuration_.settings.media_ports)) {
+        ranges.push_back(forward.ports);
+    }
+    engine_.exclude_ports(ranges);
+}
+
+/// Expectations that no call of ours has: of calls that ended when the last process did, or, if the
+/// state file does not tell, perhaps of calls that are still up.
+void Daemon::adopt_expectations(bool knows_all_calls) {
+    std::set<Tuple> known;
+    for (const auto& [key, mapping] : engine_.media().mappings()) {
+        for (const auto& use : mapping.uses) {
+            known.insert(to_expectation(engine_.media().hole({key, use.remote})).match);
+        }
+    }
+    const auto expectations = executor_.expectations();
+    if (!expectations) {
+        log(Level::error, expectations.error().text());
+        return;
+    }
+    for (const auto& expectation : *expectations) {
+        if (known.contains(expectation.match)) continue;
+        if (knows_all_calls) {
+            report(executor_.remove(expectation), "remove a stale expectation");
+        } else if (number(expectation.match.source.port) == 0) {
+            engine_.reserve_port(expectation.match.destination, expectation.match.transport);
+        }
+    }
+}
+
+Result<void> Daemon::run() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP})
+        sigaddset(&signals, signal);
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    const control::Descriptor signal_fd(signalfd(-1, &signals, SFD_CLOEXEC));
+    if (signal_fd.number() < 0) return fail_errno("open", "signalfd", errno);
+
+    sd_notify(0, "READY=1\nSTATUS=mode expectations");
+    log(Level::notice,
+        fmt::format("ready: udp queue {}, media ports {}-{}", queue_text(configuration_.queue),
+                    number(configuration_.settings.media_ports.low),
+                    number(configuration_.settings.media_ports.high)));
+    enum Source { kQueue, kSignal, kControl };
+    for (;;) {
+        std::array<pollfd, 3> sources{};
+        sources[kQueue] = {queue_.fd(), POLLIN, 0};
+        sources[kSignal] = {signal_fd.number(), POLLIN, 0};
+        sources[kControl] = {control_.fd(), POLLIN, 0};
+        if (poll(sources.data(), sources.size(), poll_timeout(now_by_clock())) < 0 &&
+            errno != EINTR) {
+            return fail_errno("wait for", "packets", errno);
+        }
+        if (sources[kQueue].revents != 0) {
+            if (auto served = serve_queue(); !served) return served;
+        }
+        run_timers(now_by_clock());
+        save_changes();
+        if (sources[kControl].revents != 0) {
+            control_.serve_one(
+                [this](std::string_view request) { return answer_control(request); });
+        }
+        if (sources[kSignal].revents != 0) {
+            signalfd_siginfo info{};
+            if (read(signal_fd.number(), &info, sizeof info) != sizeof info) continue;
+            if (info.ssi_signo == SIGHUP) {
+                reload();
+            } else {
+                break;
+            }
+        }
+    }
+    sd_notify(0, "STOPPING=1");
+    log(Level::notice, "stopped; table, expectations and running calls are left as they are");
+    return {};
+}
+
+Result<void> Daemon::serve_queue() {
+    auto batch = queue_.receive_batch();
+    if (!batch) return tl::unexpected(batch.error());
+    const auto now = now_by_clock();
+    for (const auto& queued : *batch)
+        handle(queued, now);
+    // On file before it is in effect: a packet whose verdict never comes is sent again.
+    save_changes();
+    report(queue_.flush(), "send verdicts");
+    close(to_close_);
+    to_close_.clear();
+    return {};
+}
+
+void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
+    const auto view = PacketView::parse(queued.packet);
+    // ICMP errors of a signalling flow are queued as well; they pass.
+    if (!view || !queued.flow || queued.truncated) {
+        queue_.accept(queued.id);
+        return;
+    }
+    executor_.begin_packet();
+    const Packet packet{queued.flow->tuples, queued.direction, standing_of(queued), view->payload};
+    const auto decision = decide(packet, queued.flow->mark, now);
+    if (is_failure(decision.reason)) {
+        packet_log_.note(
+            decision.reason,
+            view->tuple.text() + (decision.detail.empty() ? "" : ": " + decision.detail), now);
+    }
+    answer(queued, *view, decision);
+    to_close_.insert(to_close_.end(), decision.close.begin(), decision.close.end());
+}
+
+Decision Daemon::decide(const Packet& packet, std::uint32_t mark, Time now) {
+    auto decision = engine_.handle(packet, now);
+    while (decision.needs_kernel()) {
+        const auto answer = executor_.open_holes(decision, mark);
+        const bool final = answer.kind == KernelAnswer::Kind::done;
+        decision = engine_.settle(packet, answer, now);
+        if (final) break;
+    }
+    return decision;
+}
+
+void Daemon::answer(const netfilter::QueuedPacket& queued, const PacketView& view,
+                    const Decision& decision) {
+    if (decision.verdict == Verdict::drop) {
+        queue_.drop(queued.id);
+        return;
+    }
+    if (decision.edits.empty()) {
+        queue_.accept(queued.id, decision.flow_timeout);
+        return;
+    }
+    const auto changed =
+        with_payload(queued.packet, view, apply_edits(view.payload, decision.edits));
+    if (changed) {
+        queue_.accept(queued.id, *changed, decision.flow_timeout);
+    } else {
+        log(Level::error, changed.error().text() + "; forwarded unchanged");
+        queue_.accept(queued.id, decision.flow_timeout);
+    }
+}
+
+void Daemon::run_timers(Time now) {
+    const auto due = engine_.next_due();
+    if (!due || *due > now) return;
+    const auto work = engine_.tick(now);
+    close(work.close);
+    report(executor_.sweep(work.sweep), "delete flows of ended calls");
+}
+
+void Daemon::close(std::span<const Hole> holes) {
+    if (!holes.empty()) report(executor_.close_holes(holes), "close media");
+}
+
+void Daemon::save_changes() {
+    if (!engine_.has_changes()) return;
+    report(state_file_.append(engine_.take_changes()), "save state");
+    if (state_file_.is_outgrown()) save_all();
+}
+
+void Daemon::save_all() {
+    report(state_file_.replace(engine_.save()), "save state");
+}
+
+void Daemon::reload() {
+    sd_notify(0, "RELOADING=1");
+    auto fresh = config::load_with_environment(config_file_);
+    if (!fresh) {
+        for (const auto& one : fresh.error())
+            log(Level::error, one.message());
+        log(Level::error, "the running settings stay");
+    } else {
+        if (fresh->queue != configuration_.queue || fresh->paths != configuration_.paths) {
+            log(Level::warning, "[queue] and [paths] take effect with a restart");
+            fresh->queue = configuration_.queue;
+            fresh->paths = configuration_.paths;
+        }
+        configuration_ = *std::move(fresh);
+        engine_.set_settings(configuration_.settings);
+        exclude_forwards();
+        report(load_table(configuration_), "load table");
+        log(Level::notice, "settings reloaded");
+    }
+    sd_notify(0, "READY=1");
+}
+
+void Daemon::report(Result<void> result, const char* what) {
+    if (!result) log(Level::error, fmt::format("{}: {}", what, result.error().text()));
+}
+
+int Daemon::poll_timeout(Time now) const {
+    constexpr int kForever = -1;
+    const auto due = engine_.next_due();
+    if (!due) return kForever;
+    const auto wait = std::clamp<std::int64_t>((*due - now).count(), 0, 60'000);
+    return static_cast<int>(wait) + (wait > 0 ? 1 : 0);
+}
+
+std::string Daemon::answer_control(std::string_view request) const {
+    if (request == "status") return status();
+    return R"({"error":"no such request"})";
+}
+
+std::string Daemon::status() const {
+    const auto table = netfilter::table_exists();
+    const auto& counters = engine_.counters();
+    const auto& range = configuration_.settings.media_ports;
+    control::Status status;
+    status.version = SIPNAT_VERSION;
+    status.mode = "expectations";
+    status.mode_why = "this kernel has user-space helpers, conntrack glue and nf_nat_sip";
+    status.warnings = warnings_of(probe_, configuration_);
+    status.table_loaded = table && *table;
+    if (!status.table_loaded) {
+        status.warnings.emplace_back("table inet sipnat is gone: no SIP reaches sipnatd (reload)");
+    }
+    for (const auto port : configuration_.udp_ports)
+        status.udp_ports.push_back(number(port));
+    status.queues = queue_text(configuration_.queue);
+    status.media_ports = fmt::format("{}-{}", number(range.low), number(range.high));
+    status.expect_max = probe_.expect_max;
+    status.uptime = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(now_by_clock() - started_).count());
+    status.calls = engine_.calls();
+    status.media_mappings = engine_.media().mappings().size();
+    status.holes_opened = counters.holes_opened;
+    status.holes_closed = counters.holes_closed;
+    status.queue_overruns = queue_.overruns();
+    status.refused_verdicts = queue_.refused_verdicts();
+    status.stricter_message = counters.stricter_message;
+    status.stricter_sdp = counters.stricter_sdp;
+    for (std::size_t i = 0; i < kReasons; ++i) {
+        status.packets.emplace_back(to_text(static_cast<Reason>(i)), counters.packets.at(i));
+    }
+    return control::to_json(status);
+}
+
+}  // namespace sipnat::daemon

@@ -1,0 +1,67 @@
+// The daemon: one loop around the engine. Decode, decide, carry out, answer.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "daemon/executor.h"
+#include "daemon/log.h"
+#include "daemon/state_file.h"
+#include "sipnat/base/time.h"
+#include "sipnat/config/config.h"
+#include "sipnat/control/socket.h"
+#include "sipnat/core/engine.h"
+#include "sipnat/net/packet.h"
+#include "sipnat/netfilter/probe.h"
+#include "sipnat/netfilter/queue.h"
+
+namespace sipnat::daemon {
+
+class Daemon {
+  public:
+    /// Ready to run: helpers registered, queue open, table loaded, running calls restored. Each
+    /// fault is one line for the admin.
+    [[nodiscard]] static tl::expected<Daemon, std::vector<std::string>> start(
+        const std::string& config_file, const config::Configuration& configuration);
+
+    /// Until SIGTERM or SIGINT. Leaves table, helpers, expectations and flows as they are: calls go
+    /// on without us.
+    [[nodiscard]] Result<void> run();
+
+  private:
+    Daemon(std::string config_file, config::Configuration configuration, netfilter::Probe probe,
+           control::Server control, netfilter::Queue queue, Executor executor, std::string boot);
+
+    void restore();
+    void exclude_forwards();
+    void adopt_expectations(bool knows_all_calls);
+    [[nodiscard]] Result<void> serve_queue();
+    void handle(const netfilter::QueuedPacket& queued, Time now);
+    [[nodiscard]] Decision decide(const Packet& packet, std::uint32_t mark, Time now);
+    void answer(const netfilter::QueuedPacket& queued, const PacketView& view,
+                const Decision& decision);
+    void run_timers(Time now);
+    void close(std::span<const Hole> holes);
+    void save_changes();
+    void save_all();
+    void reload();
+    void report(Result<void> result, const char* what);
+    [[nodiscard]] int poll_timeout(Time now) const;
+    [[nodiscard]] std::string answer_control(std::string_view request) const;
+    [[nodiscard]] std::string status() const;
+
+    std::string config_file_;
+    config::Configuration configuration_;
+    netfilter::Probe probe_;
+    control::Server control_;
+    netfilter::Queue queue_;
+    Executor executor_;
+    std::string boot_;
+    StateFile state_file_;
+    Engine engine_;
+    PacketLog packet_log_;
+    Time started_;
+    std::vector<Hole> to_close_;  ///< after the verdicts of this batch
+};
+
+}  // namespace sipnat::daemon

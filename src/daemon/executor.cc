@@ -1,0 +1,236 @@
+#include "daemon/executor.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <utility>
+
+#include "sipnat/netfilter/helper.h"
+#include "sipnat/netfilter/local_ports.h"
+
+namespace sipnat::daemon {
+
+namespace {
+
+using Kind = KernelAnswer::Kind;
+
+constexpr std::uint32_t kEntryTimeout = 3600;  // seconds; every verdict of a call sets it again
+
+KernelAnswer refused(const Error& error) {
+    return {Kind::refused, {}, error.text()};
+}
+
+std::vector<Endpoint> guarded(std::span<const Hole> holes) {
+    std::vector<Endpoint> endpoints;
+    for (const auto& hole : holes) {
+        const bool is_ipv4 = hole.outside.address.family() == Family::ipv4;
+        if (!hole.remote && hole.inside != hole.outside && is_ipv4) {
+            endpoints.push_back(hole.outside);
+        }
+    }
+    return endpoints;
+}
+
+std::vector<netfilter::SetElement> elements(
+    const std::vector<Endpoint>& endpoints,
+    std::optional<std::chrono::milliseconds> lifetime = std::nullopt) {
+    std::vector<netfilter::SetElement> set;
+    set.reserve(endpoints.size());
+    for (const auto& endpoint : endpoints)
+        set.push_back({endpoint, lifetime});
+    return set;
+}
+
+std::vector<Expectation> to_expectations(const std::vector<Hole>& holes) {
+    std::vector<Expectation> expectations;
+    expectations.reserve(holes.size());
+    std::ranges::transform(holes, std::back_inserter(expectations), to_expectation);
+    return expectations;
+}
+
+/// The signalling peer of a hole's call, as the gateway routes to it.
+const IpAddress& peer_of(const Hole& hole) {
+    return hole.inside_sends == FlowDirection::original ? hole.master.destination.address
+                                                        : hole.master.source.address;
+}
+
+}  // namespace
+
+Executor::Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
+                   netfilter::Routes routes, netfilter::MediaGuard guard)
+    : conntrack_(std::move(conntrack)),
+      expectations_(std::move(expectations)),
+      routes_(std::move(routes)),
+      guard_(std::move(guard)) {}
+
+Result<Executor> Executor::open() {
+    auto conntrack = netfilter::Conntrack::open();
+    if (!conntrack) return tl::unexpected(conntrack.error());
+    auto expectations = netfilter::Expectations::open();
+    if (!expectations) return tl::unexpected(expectations.error());
+    auto routes = netfilter::Routes::open();
+    if (!routes) return tl::unexpected(routes.error());
+    auto guard = netfilter::MediaGuard::open(netfilter::kMediaSet);
+    if (!guard) return tl::unexpected(guard.error());
+    return Executor(*std::move(conntrack), *std::move(expectations), *std::move(routes),
+                    *std::move(guard));
+}
+
+KernelAnswer Executor::open_holes(const Decision& decision, std::uint32_t mark) {
+    if (auto obstacle = find_obstacle(decision)) return *obstacle;
+
+    // From here on a packet to one of these ports that nobody expects makes no entry.
+    const auto ports = guarded(decision.open);
+    if (!ports.empty()) {
+        // One that rests from an earlier call loses its lifetime.
+        if (auto done = guard_.update(ports, elements(ports)); !done) return refused(done.error());
+    }
+    if (decision.entry && !entry_made_) {
+        if (auto obstacle = make_entry(*decision.entry, mark)) return *obstacle;
+        entry_made_ = true;
+    }
+    auto answer = expect(decision.open);
+    if (answer.kind != Kind::done) return answer;
+    if (auto done = forget_early_media(decision.open); !done) return refused(done.error());
+    return answer;
+}
+
+std::optional<KernelAnswer> Executor::find_obstacle(const Decision& decision) {
+    for (const auto& hole : decision.open) {
+        if (hole.remote) {
+            const auto beside = is_beside_the_peer(hole);
+            if (!beside) return refused(beside.error());
+            if (!*beside) return KernelAnswer{Kind::no_route, *hole.remote, ""};
+        } else if (hole.inside != hole.outside) {
+            // Expectations come before sockets: a service of the gateway would lose its packets.
+            const auto bound = netfilter::port_is_bound(hole.outside, hole.transport);
+            if (!bound) return refused(bound.error());
+            if (*bound) return KernelAnswer{Kind::port_taken, hole.outside, ""};
+        }
+    }
+    return std::nullopt;
+}
+
+/// SDP names any address it likes. One of the gateway's own, or one behind another interface than
+/// the signalling peer (another inside network, say), is not where that peer's side receives.
+Result<bool> Executor::is_beside_the_peer(const Hole& hole) {
+    const auto remote = routes_.lookup(hole.remote->address);
+    if (!remote) return tl::unexpected(remote.error());
+    if (remote->type != netfilter::RouteType::unicast) return false;
+    const auto peer = routes_.lookup(peer_of(hole));
+    if (!peer) return tl::unexpected(peer.error());
+    return remote->output == peer->output;
+}
+
+/// An expectation needs a confirmed master that has the helper. A flow's first packet is neither,
+/// and until it is confirmed its outside port is anybody's: so the entry is made here, and the
+/// packet adopts it (kernel: __nf_conntrack_update). EEXIST: another flow has that port.
+std::optional<KernelAnswer> Executor::make_entry(const EntryRequest& request, std::uint32_t mark) {
+    if (request.replaces) {
+        auto removed = conntrack_.remove(request.tuples.original);
+        if (!removed) return refused(removed.error());
+    }
+    FlowEntry entry;
+    entry.tuples = request.tuples;
+    entry.helper = netfilter::kSignallingHelper;
+    entry.timeout = kEntryTimeout;
+    entry.mark = mark;
+    auto made = conntrack_.create(entry);
+    if (made) return std::nullopt;
+    if (made.error().code == EEXIST) return KernelAnswer{Kind::entry_exists, {}, ""};
+    return refused(made.error());
+}
+
+KernelAnswer Executor::expect(const std::vector<Hole>& holes) {
+    const auto expectations = to_expectations(holes);
+    for (std::size_t attempt = 0; attempt <= holes.size(); ++attempt) {
+        const auto made = expectations_.create_all(expectations);
+        if (made) return {};
+        const auto& [index, error] = made.error();
+        const bool overlaps = error.code == EEXIST || error.code == EBUSY;
+        if (!overlaps) return refused(error);
+        if (!holes[index].remote) return {Kind::port_taken, holes[index].outside, ""};
+        // Between an inside endpoint of ours and that remote one: left over by an earlier process.
+        if (auto done = expectations_.remove(expectations[index]); !done) {
+            return refused(done.error());
+        }
+    }
+    return {Kind::refused, {}, "an expectation between the same endpoints can't be removed"};
+}
+
+/// Media that ran ahead of its expectation made an ordinary entry; each of its packets would
+/// refresh that, and expectations are looked up for new flows only.
+Result<void> Executor::forget_early_media(const std::vector<Hole>& holes) {
+    for (const auto& hole : holes) {
+        if (!hole.remote) continue;
+        for (const auto& tuple : {Tuple{hole.inside, *hole.remote, hole.transport},
+                                  Tuple{*hole.remote, hole.outside, hole.transport}}) {
+            if (auto done = conntrack_.remove_if_unexpected(tuple); !done) {
+                return tl::unexpected(done.error());
+            }
+        }
+    }
+    return {};
+}
+
+Result<void> Executor::close_holes(std::span<const Hole> holes) {
+    Result<void> result;
+    for (const auto& hole : holes) {
+        if (auto done = expectations_.remove(to_expectation(hole)); !done) result = done;
+    }
+    const auto ports = guarded(holes);
+    if (ports.empty()) return result;
+    if (auto done = guard_.update(ports, elements(ports, kRest)); !done) result = done;
+    return result;
+}
+
+Result<void> Executor::sweep(std::span<const EndedMedia> ended) {
+    if (ended.empty()) return {};
+    std::map<Endpoint, const EndedMedia*> by_endpoint;
+    for (const auto& media : ended) {
+        by_endpoint[media.inside] = &media;
+        by_endpoint[media.outside] = &media;
+    }
+    const auto is_ended = [&](const FlowEntry& flow) {
+        const auto& original = flow.tuples.original;
+        const auto inbound = by_endpoint.find(original.destination);
+        const auto outbound = by_endpoint.find(original.source);
+        return (inbound != by_endpoint.end() && inbound->second->outside == original.destination) ||
+               (outbound != by_endpoint.end() &&
+                outbound->second->outside == flow.tuples.reply.destination);
+    };
+    netfilter::FlowFilter filter;
+    filter.transport = std::nullopt;
+    filter.origin = netfilter::FlowOrigin::expected;
+    auto flows = conntrack_.dump(filter);
+    if (!flows) return tl::unexpected(flows.error());
+    for (const auto& flow : *flows) {
+        if (!is_ended(flow)) continue;
+        if (auto done = conntrack_.remove(flow); !done) return done;
+    }
+    return {};
+}
+
+Result<void> Executor::guard_only(const MediaTable& media) {
+    const auto flush =
+        "flush set inet " + std::string(netfilter::kTable) + " " + netfilter::kMediaSet + "\n";
+    if (auto done = netfilter::run_ruleset(flush, netfilter::RulesetMode::load); !done) return done;
+    std::vector<Endpoint> ports;
+    for (const auto& [key, mapping] : media.mappings()) {
+        if (key.inside != mapping.outside) ports.push_back(mapping.outside);
+    }
+    return guard_.update({}, elements(ports));
+}
+
+Result<std::vector<Endpoint>> Executor::reply_destinations() {
+    std::vector<Endpoint> endpoints;
+    auto done = conntrack_.for_each({}, [&](const FlowEntry& flow) {
+        if (flow.tuples.reply.destination != flow.tuples.original.source) {
+            endpoints.push_back(flow.tuples.reply.destination);
+        }
+    });
+    if (!done) return tl::unexpected(done.error());
+    return endpoints;
+}
+
+}  // namespace sipnat::daemon

@@ -1,0 +1,46 @@
+#include "daemon/log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+namespace sipnat::daemon {
+
+namespace {
+
+/// A peer's bytes may be in it: one line stays one line, and no terminal obeys it.
+std::string printable(std::string_view text) {
+    std::string line(text);
+    std::ranges::replace_if(
+        line, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
+    return line;
+}
+
+}  // namespace
+
+void log(Level level, std::string_view text) {
+    static const bool to_journal = std::getenv("JOURNAL_STREAM") != nullptr;
+    const auto prefix = to_journal ? fmt::format("<{}>", static_cast<int>(level)) : "sipnatd: ";
+    fmt::print(stderr, "{}{}\n", prefix, printable(text));
+}
+
+void PacketLog::note(Reason reason, std::string_view text, Time now) {
+    auto& window = windows_.at(static_cast<std::size_t>(reason));
+    if (now - window.begin >= std::chrono::minutes(1)) {
+        if (window.left_out > 0) {
+            log(Level::warning, fmt::format("{}: {} more messages in the minute before",
+                                            to_text(reason), window.left_out));
+        }
+        window = {now, 0, 0};
+    }
+    if (++window.lines > kLinesAMinute) {
+        ++window.left_out;
+        return;
+    }
+    log(Level::warning, fmt::format("{}: {}", to_text(reason), text));
+}
+
+}  // namespace sipnat::daemon

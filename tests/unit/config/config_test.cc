@@ -1,0 +1,338 @@
+// Every fault with its text and line; defaults; the shipped file; the environment.
+#include "sipnat/config/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "temp_dir.h"
+
+namespace sipnat::config {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::SizeIs;
+using testing::StartsWith;
+
+std::vector<std::string> messages(const std::vector<Fault>& faults) {
+    std::vector<std::string> texts;
+    for (const auto& fault : faults)
+        texts.push_back(fault.message());
+    return texts;
+}
+
+std::vector<std::string> faults_of(const std::string& text) {
+    const auto parsed = parse(text, "f");
+    return parsed ? std::vector<std::string>{} : messages(parsed.error());
+}
+
+// --- faults -------------------------------------------------------------------------------------
+
+struct FaultCase {
+    const char* text;
+    const char* fault;
+};
+
+constexpr const char* kBadRange = " is not \"LOW-HIGH\" with ports from 1024 to 65535";
+constexpr const char* kBadLimits = " is not \"EACH-HOST/ALL\" with numbers from 1 to 1000000";
+
+TEST(ConfigFaults, EachHasItsTextAndLine) {
+    const std::vector<FaultCase> cases = {
+        // names
+        {"\nsip = 1\n", "f:2: sip has to be a section: [sip]"},
+        {"[[queue]]\n", "f:1: queue has to be a section: [queue]"},
+        {"[spi]\n", "f:1: spi: no such section"},
+        {"media_ports = \"10000-20000\"", "f:1: media_ports: no such section"},
+        {"[sip]\nudp_port = [5060]\n", "f:2: sip.udp_port: no such setting"},
+        {"[nat]\n\nmedia = 1\n", "f:3: nat.media: no such setting"},
+        {"[queue]\nlast = 1\n", "f:2: queue.last: no such setting"},
+        {"[limits]\ncalls = 1\n", "f:2: limits.calls: no such setting"},
+        {"[paths]\nlog = \"/x\"\n", "f:2: paths.log: no such setting"},
+        // sip
+        {"[sip]\nudp_ports = 5060\n", "f:2: sip.udp_ports: has to be a list of 1 to 16 ports"},
+        {"[sip]\nudp_ports = []\n", "f:2: sip.udp_ports: has to be a list of 1 to 16 ports"},
+        {"[sip]\nudp_ports = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]\n",
+         "f:2: sip.udp_ports: has to be a list of 1 to 16 ports"},
+        {"[sip]\nudp_ports = [\n5060,\n0]\n",
+         "f:4: sip.udp_ports: has to hold ports from 1 to 65535"},
+        {"[sip]\nudp_ports = [65536]\n", "f:2: sip.udp_ports: has to hold ports from 1 to 65535"},
+        {"[sip]\nudp_ports = [\"5060\"]\n",
+         "f:2: sip.udp_ports: has to hold ports from 1 to 65535"},
+        {"[sip]\non_malformed = true\n", "f:2: sip.on_malformed: has to be a string"},
+        {"[sip]\non_malformed = \"Drop\"\n",
+         "f:2: sip.on_malformed: \"Drop\" is not \"accept\" or \"drop\""},
+        // nat
+        {"[nat]\nmedia_ports = 10000\n", "f:2: nat.media_ports: has to be a string"},
+        {"[nat]\nkeep_ports = 1\n", "f:2: nat.keep_ports: has to be true or false"},
+        {"[nat]\non_no_media = \"body\"\n",
+         "f:2: nat.on_no_media: \"body\" is not \"headers\" or \"unchanged\" or \"drop\""},
+        // queue
+        {"[queue]\nfirst = -1\n", "f:2: queue.first: -1 is not from 0 to 65535"},
+        {"[queue]\nfirst = 65536\n", "f:2: queue.first: 65536 is not from 0 to 65535"},
+        {"[queue]\nfirst = 5060.0\n", "f:2: queue.first: has to be a whole number"},
+        {"[queue]\ncount = 0\n", "f:2: queue.count: 0 is not from 1 to 16"},
+        {"[queue]\ncount = 17\n", "f:2: queue.count: 17 is not from 1 to 16"},
+        {"[queue]\nfail_open = \"true\"\n", "f:2: queue.fail_open: has to be true or false"},
+        {"[queue]\ncount = 2\nfirst = 65535\n", "f:3: queue.first: the last queue is over 65535"},
+        // limits
+        {"[limits]\ndialogs = 500\n", "f:2: limits.dialogs: has to be a string"},
+        // paths
+        {"[paths]\nstate = 1\n", "f:2: paths.state: has to be a string"},
+        {"[paths]\nstate = \"state\"\n", "f:2: paths.state: \"state\" is not an absolute path"},
+        {"[paths]\nsocket = \"\"\n", "f:2: paths.socket: \"\" is not an absolute path"},
+        {"[paths]\nruleset = \"./x\"\n", "f:2: paths.ruleset: \"./x\" is not an absolute path"},
+        // together
+        {"[sip]\nudp_ports = [5060, 10000]\n",
+         "f:2: sip.udp_ports: 10000 lies in nat.media_ports: media could take it"},
+        {"[nat]\nmedia_ports = \"5000-6000\"\n",
+         "f:2: sip.udp_ports: 5060 lies in nat.media_ports: media could take it"},
+    };
+    for (const auto& one : cases) {
+        EXPECT_THAT(faults_of(one.text), ElementsAre(one.fault)) << one.text;
+    }
+}
+
+TEST(ConfigFaults, MediaPortsAreARangeAbove1023) {
+    for (const std::string range :
+         {"", "10000", "10000-", "-20000", "20000-10000", "10000-10000", "1023-2000", "10000-65536",
+          "10000 - 20000", "10000-20000-3", "0x2710-0x4e20", "10000-20000 "}) {
+        EXPECT_THAT(faults_of("[nat]\nmedia_ports = \"" + range + "\"\n"),
+                    ElementsAre("f:2: nat.media_ports: \"" + range + "\"" + kBadRange));
+    }
+}
+
+TEST(ConfigFaults, LimitsAreTwoCounts) {
+    for (const std::string limits :
+         {"", "500", "500/", "/20000", "0/20000", "500/0", "500/499", "-1/5", "1/1000001", "a/b",
+          "500/20000/3", "99999999999999999999/99999999999999999999"}) {
+        EXPECT_THAT(faults_of("[limits]\ndialogs = \"" + limits + "\"\n"),
+                    ElementsAre("f:2: limits.dialogs: \"" + limits + "\"" + kBadLimits));
+    }
+}
+
+TEST(ConfigFaults, AllOfAFileComeInItsOrder) {
+    const std::string text =
+        "[paths]\n"
+        "socket = \"relative\"\n"
+        "[queue]\n"
+        "count = 99\n"
+        "colour = \"red\"\n"
+        "[surprise]\n"
+        "[sip]\n"
+        "on_malformed = \"explode\"\n"
+        "udp_ports = []\n";
+    EXPECT_THAT(faults_of(text),
+                ElementsAre("f:2: paths.socket: \"relative\" is not an absolute path",
+                            "f:4: queue.count: 99 is not from 1 to 16",
+                            "f:5: queue.colour: no such setting", "f:6: surprise: no such section",
+                            "f:8: sip.on_malformed: \"explode\" is not \"accept\" or \"drop\"",
+                            "f:9: sip.udp_ports: has to be a list of 1 to 16 ports"));
+}
+
+TEST(ConfigFaults, ASyntaxErrorIsTheOnlyOne) {
+    for (const std::string bad :
+         {"first = \n", "first 5060\n", "first = 5060 5061\n", "[queue\n", "first = 1\nfirst = 2\n",
+          "state = \"no end\n", "x = \"\xff\"\n"}) {
+        const auto faults = faults_of("[queue]\ncount = 99\n" + bad);
+        ASSERT_THAT(faults, SizeIs(1)) << bad;
+        const bool second = bad.find("first = 2") != std::string::npos;
+        EXPECT_THAT(faults.front(), StartsWith(second ? "f:4: " : "f:3: ")) << bad;
+    }
+}
+
+// --- good ones ----------------------------------------------------------------------------------
+
+TEST(Config, AnEmptyFileIsTheDefaults) {
+    const auto parsed = parse("", "f");
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(*parsed, Configuration{});
+    EXPECT_THAT(parsed->udp_ports, ElementsAre(Port{5060}));
+    EXPECT_EQ(parsed->settings.media_ports, (PortRange{Port{10000}, Port{32767}}));
+    EXPECT_TRUE(parsed->settings.keep_ports);
+    EXPECT_EQ(parsed->settings.on_malformed, OnMalformed::accept);
+    EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::headers);
+    EXPECT_EQ(parsed->settings.calls_per_host, 500U);
+    EXPECT_EQ(parsed->settings.calls, 20000U);
+    EXPECT_EQ(parsed->queue, (QueueConfiguration{5060, 1, true}));
+    EXPECT_EQ(parsed->paths, (Paths{"/var/lib/sipnat/state", "/run/sipnat/control.sock",
+                                    "/usr/share/sipnat/sipnat.nft"}));
+}
+
+TEST(Config, EverySettingArrives) {
+    const auto parsed = parse(
+        "[sip]\nudp_ports = [5070, 5060, 5070]\non_malformed = \"drop\"\n"
+        "[nat]\nmedia_ports = \"1024-5000\"\nkeep_ports = false\non_no_media = \"unchanged\"\n"
+        "[queue]\nfirst = 65520\ncount = 16\nfail_open = false\n"
+        "[limits]\ndialogs = \"7/7\"\n"
+        "[paths]\nstate = \"/a\"\nsocket = \"/b\"\nruleset = \"/c\"\n",
+        "f");
+    ASSERT_TRUE(parsed) << parsed.error().front().message();
+    EXPECT_THAT(parsed->udp_ports, ElementsAre(Port{5060}, Port{5070})) << "sorted, each once";
+    EXPECT_EQ(parsed->settings.on_malformed, OnMalformed::drop);
+    EXPECT_EQ(parsed->settings.media_ports, (PortRange{Port{1024}, Port{5000}}));
+    EXPECT_FALSE(parsed->settings.keep_ports);
+    EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::unchanged);
+    EXPECT_EQ(parsed->queue, (QueueConfiguration{65520, 16, false})) << "the last one is 65535";
+    EXPECT_EQ(parsed->settings.calls_per_host, 7U);
+    EXPECT_EQ(parsed->settings.calls, 7U);
+    EXPECT_EQ(parsed->paths, (Paths{"/a", "/b", "/c"}));
+}
+
+TEST(Config, OnNoMediaCanDrop) {
+    const auto parsed = parse("[nat]\non_no_media = \"drop\"\n", "f");
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::drop);
+}
+
+// --- files --------------------------------------------------------------------------------------
+
+std::string contents(const std::string& file) {
+    std::ifstream stream(file, std::ios::binary);
+    std::ostringstream text;
+    text << stream.rdbuf();
+    return text.str();
+}
+
+const std::string kShipped = SIPNAT_SOURCE_DIR "/systemd/sipnat.toml";
+
+/// The text with the '#' of "#name = value" lines taken off.
+std::string with_settings_enabled(const std::string& text, int& enabled) {
+    std::istringstream lines(text);
+    std::string result;
+    for (std::string line; std::getline(lines, line);) {
+        const bool setting = line.starts_with('#') && !line.starts_with("# ") &&
+                             line.find(" = ") != std::string::npos;
+        enabled += setting ? 1 : 0;
+        result += (setting ? line.substr(1) : line) + "\n";
+    }
+    return result;
+}
+
+TEST(ShippedFile, IsGoodAndTheDefaults) {
+    const auto loaded = load(kShipped);
+    ASSERT_TRUE(loaded) << loaded.error().front().message();
+    EXPECT_EQ(*loaded, Configuration{});
+}
+
+TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
+    int enabled = 0;
+    const auto text = with_settings_enabled(contents(kShipped), enabled);
+    const auto parsed = parse(text, kShipped);
+    ASSERT_TRUE(parsed) << parsed.error().front().message();
+    EXPECT_EQ(*parsed, Configuration{});
+    for (const char* name :
+         {"udp_ports", "on_malformed", "media_ports", "keep_ports", "on_no_media", "first", "count",
+          "fail_open", "dialogs", "state", "socket", "ruleset"}) {
+        EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
+        --enabled;
+    }
+    EXPECT_EQ(enabled, 0) << "it shows a setting that this test does not know";
+}
+
+TEST(LoadingAFile, ThatIsMissingOrADirectoryIsAFault) {
+    const TempDir folder;
+    for (const auto& file : {folder.file("none.toml"), folder.path()}) {
+        const auto loaded = load(file);
+        ASSERT_FALSE(loaded) << file;
+        EXPECT_THAT(messages(loaded.error()), ElementsAre(file + ": can't be read"));
+    }
+}
+
+TEST(LoadingAFile, ThatIsEmptyIsGood) {
+    const TempDir folder;
+    std::ofstream(folder.file("empty.toml")).close();
+    const auto loaded = load(folder.file("empty.toml"));
+    ASSERT_TRUE(loaded);
+    EXPECT_EQ(*loaded, Configuration{});
+}
+
+TEST(LoadingAFile, NamesItInItsFaults) {
+    const TempDir folder;
+    const auto file = folder.file("bad.toml");
+    std::ofstream(file) << "[queue]\ncount = 0\n";
+    const auto loaded = load(file);
+    ASSERT_FALSE(loaded);
+    EXPECT_THAT(messages(loaded.error()),
+                ElementsAre(file + ":2: queue.count: 0 is not from 1 to 16"));
+}
+
+// --- environment --------------------------------------------------------------------------------
+
+using Variables = std::map<std::string, std::string>;
+
+Checked<Configuration> with_variables(const Variables& variables, Configuration base = {}) {
+    return with_environment(std::move(base), [&](const char* name) -> std::optional<std::string> {
+        const auto found = variables.find(name);
+        return found == variables.end() ? std::nullopt : std::optional(found->second);
+    });
+}
+
+TEST(ConfigEnvironment, NothingSetChangesNothing) {
+    Configuration base;
+    base.queue = {7, 2, false};
+    base.paths.state = "/other";
+    const auto same = with_variables({}, base);
+    ASSERT_TRUE(same);
+    EXPECT_EQ(*same, base);
+}
+
+TEST(ConfigEnvironment, GoesOverPathsAndQueueOnly) {
+    const auto changed = with_variables({{"SIPNAT_STATE", "/s"},
+                                         {"SIPNAT_SOCKET", "/k"},
+                                         {"SIPNAT_RULESET", "/r"},
+                                         {"SIPNAT_QUEUE_FIRST", "0"},
+                                         {"SIPNAT_QUEUE_COUNT", "16"},
+                                         {"SIPNAT_QUEUE_FAIL_OPEN", "false"},
+                                         {"SIPNAT_MEDIA_PORTS", "1024-2000"}});
+    ASSERT_TRUE(changed);
+    Configuration expected;
+    expected.paths = {"/s", "/k", "/r"};
+    expected.queue = {0, 16, false};
+    EXPECT_EQ(*changed, expected);
+}
+
+TEST(ConfigEnvironment, CanTurnFailOpenOn) {
+    Configuration base;
+    base.queue.fail_open = false;
+    const auto changed = with_variables({{"SIPNAT_QUEUE_FAIL_OPEN", "true"}}, base);
+    ASSERT_TRUE(changed);
+    EXPECT_TRUE(changed->queue.fail_open);
+}
+
+TEST(ConfigEnvironment, FaultsNameTheirVariable) {
+    const auto changed = with_variables({{"SIPNAT_STATE", "s"},
+                                         {"SIPNAT_SOCKET", ""},
+                                         {"SIPNAT_RULESET", "r"},
+                                         {"SIPNAT_QUEUE_FIRST", "65536"},
+                                         {"SIPNAT_QUEUE_COUNT", "17"},
+                                         {"SIPNAT_QUEUE_FAIL_OPEN", "yes"}});
+    ASSERT_FALSE(changed);
+    EXPECT_THAT(
+        messages(changed.error()),
+        ElementsAre("environment variable SIPNAT_STATE: \"s\" is not an absolute path",
+                    "environment variable SIPNAT_SOCKET: \"\" is not an absolute path",
+                    "environment variable SIPNAT_RULESET: \"r\" is not an absolute path",
+                    "environment variable SIPNAT_QUEUE_FIRST: \"65536\" is not from 0 to 65535",
+                    "environment variable SIPNAT_QUEUE_COUNT: \"17\" is not from 1 to 16",
+                    "environment variable SIPNAT_QUEUE_FAIL_OPEN: \"yes\" is not true or false"));
+}
+
+TEST(ConfigEnvironment, QueueNumbersObeyTheSameLimits) {
+    for (const char* count : {"0", "-1", "", "2x", "1e1"}) {
+        EXPECT_FALSE(with_variables({{"SIPNAT_QUEUE_COUNT", count}})) << count;
+    }
+    const auto beyond =
+        with_variables({{"SIPNAT_QUEUE_FIRST", "65535"}, {"SIPNAT_QUEUE_COUNT", "2"}});
+    ASSERT_FALSE(beyond);
+    EXPECT_THAT(messages(beyond.error()), ElementsAre("environment: the last queue is over 65535"));
+    EXPECT_TRUE(with_variables({{"SIPNAT_QUEUE_FIRST", "65535"}}));
+}
+
+}  // namespace
+}  // namespace sipnat::config

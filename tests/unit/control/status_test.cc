@@ -1,0 +1,115 @@
+// What `status` carries and prints.
+#include "sipnat/control/status.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace sipnat::control {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+Status busy() {
+    Status status;
+    status.version = "1.2.3";
+    status.mode = "expectations";
+    status.mode_why = "a \"quoted\" reason";
+    status.warnings = {"first", "second"};
+    status.udp_ports = {5060, 5070};
+    status.queues = "5060-5063";
+    status.media_ports = "10000-32767";
+    status.table_loaded = true;
+    status.expect_max = 4096;
+    status.uptime = 18446744073709551615ULL;
+    status.calls = 3;
+    status.media_mappings = 6;
+    status.holes_opened = 24;
+    status.holes_closed = 12;
+    status.queue_overruns = 1;
+    status.refused_verdicts = 2;
+    status.stricter_message = 4;
+    status.stricter_sdp = 5;
+    status.packets = {{"rewritten", 100}, {"malformed", 7}, {"keepalive", 0}};
+    return status;
+}
+
+TEST(StatusJson, ComesBackAsItWent) {
+    for (const auto& status : {busy(), Status{}}) {
+        const auto back = parse_status(to_json(status));
+        ASSERT_TRUE(back);
+        EXPECT_EQ(*back, status);
+    }
+}
+
+TEST(StatusJson, IsOneLineWithReasonsInOrder) {
+    const auto json = to_json(busy());
+    EXPECT_THAT(json, Not(HasSubstr("\n")));
+    EXPECT_THAT(json, HasSubstr(R"("expect_max":4096,)"));
+    EXPECT_THAT(json, HasSubstr(R"("packets":{"rewritten":100,"malformed":7,"keepalive":0})"));
+    EXPECT_THAT(to_json({}), HasSubstr(R"("expect_max":null)"));
+}
+
+TEST(StatusJson, BytesThatAreNoUtf8AreReplaced) {
+    auto status = busy();
+    status.warnings = {"\xff\xfe"};
+    const auto back = parse_status(to_json(status));
+    ASSERT_TRUE(back);
+    EXPECT_EQ(back->warnings.front(), "\xEF\xBF\xBD\xEF\xBF\xBD");
+}
+
+TEST(StatusJson, GarbageIsNothing) {
+    for (const char* garbage : {"", "{", "null", "[]", "7", "{}", R"({"error":"no such request"})",
+                                "\xff", R"({"version":1})"}) {
+        EXPECT_FALSE(parse_status(garbage)) << garbage;
+    }
+}
+
+TEST(StatusJson, EveryFieldIsNeededInItsType) {
+    const auto good = nlohmann::ordered_json::parse(to_json(busy()));
+    for (const auto& [name, value] : good.items()) {
+        auto without = good;
+        without.erase(name);
+        EXPECT_FALSE(parse_status(without.dump())) << "without " << name;
+        auto wrong = good;
+        wrong[name] =
+            name == "expect_max" ? nlohmann::ordered_json("4096") : nlohmann::ordered_json(nullptr);
+        if (name == "packets") wrong[name] = {{"rewritten", "many"}};
+        EXPECT_FALSE(parse_status(wrong.dump())) << "wrong " << name;
+    }
+}
+
+TEST(StatusText, ShowsWhatThereIs) {
+    EXPECT_EQ(to_text(busy()),
+              "sipnatd       1.2.3, up 18446744073709551615 s\n"
+              "mode          expectations (a \"quoted\" reason)\n"
+              "signalling    udp 5060, 5070, queue 5060-5063, table inet sipnat loaded\n"
+              "media         ports 10000-32767, 6 mapped, 24 expectations made, 12 removed\n"
+              "calls         3\n"
+              "messages      100 rewritten\n"
+              "messages      7 malformed\n"
+              "messages      0 keepalive\n"
+              "queue         1 overruns, 2 refused verdicts\n"
+              "libosip2      refused 4 messages and 5 SDP bodies that opened media\n"
+              "warning       first\n"
+              "warning       second\n");
+}
+
+TEST(StatusText, LeavesTroublesOutThatThereAreNot) {
+    auto status = busy();
+    status.table_loaded = false;
+    status.queue_overruns = status.refused_verdicts = 0;
+    status.stricter_message = status.stricter_sdp = 0;
+    status.warnings.clear();
+    const auto text = to_text(status);
+    EXPECT_THAT(text, HasSubstr("table inet sipnat MISSING"));
+    for (const char* line : {"overruns", "libosip2", "warning"}) {
+        EXPECT_THAT(text, Not(HasSubstr(line)));
+    }
+}
+
+}  // namespace
+}  // namespace sipnat::control

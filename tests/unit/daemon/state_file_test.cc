@@ -1,0 +1,586 @@
+// What a restart finds again, and what becomes of a file that was damaged.
+#include "daemon/state_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "temp_dir.h"
+
+namespace sipnat::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+using testing::StartsWith;
+
+const std::string kBoot = "5d2c7a7e-1111-4222-8333-444455556666";
+
+IpAddress address(std::string_view text) {
+    return IpAddress::parse(text).value();
+}
+Endpoint endpoint(std::string_view text) {
+    return Endpoint::parse(text).value();
+}
+
+// --- states -------------------------------------------------------------------------------------
+
+MediaKey key(std::string_view outside, std::string_view inside,
+             Transport transport = Transport::udp) {
+    return {address(outside), transport, endpoint(inside)};
+}
+
+/// A call with every field off its default: two forks, one of them confirmed and being ended; a
+/// re-INVITE under way; a held stream; holes with and without a remote side.
+Call forked_call() {
+    const auto rtp = key("203.0.113.1", "192.168.77.2:4000");
+    const auto rtcp = key("203.0.113.1", "192.168.77.2:4001");
+    const OwnStream audio{ExpectClass::audio, {rtp, rtcp}, true, false};
+    const OwnStream held{ExpectClass::video, {}, false, true};
+    const RemoteStream remote{{endpoint("203.0.113.10:7000"), endpoint("203.0.113.10:7001")}, true};
+
+    Dialog root;
+    root.own.pending = {{{true, 1}, {audio}}};
+    Dialog first;
+    first.tag = "fork-1";
+    first.own.agreed = {audio, held};
+    first.remote.agreed = {remote};
+    first.remote.pending = {{{false, 4294967295U}, {remote, RemoteStream{}}}, {{true, 2}, {}}};
+    first.confirmed = true;
+    first.bye_until = Time{123456789ms};
+    Dialog second;
+    second.tag = "fork 2 \"quoted\"\\";
+    second.own.agreed = {held};
+
+    Call call;
+    call.inside = address("192.168.77.2");
+    call.remote = address("203.0.113.10");
+    call.call_id = "call@192.168.77.2";
+    call.inside_initiated = true;
+    call.initiator_tag = "alice";
+    call.master = {endpoint("192.168.77.2:5060"), endpoint("203.0.113.10:5060"), Transport::tcp};
+    call.inside_sends = FlowDirection::reply;
+    call.state = Call::State::established;
+    call.invite_cseq = 4294967295U;
+    call.dialogs = {root, first, second};
+    call.root_until = Time{987654321ms};
+    call.deadline = Time{1'000'000'000'000ms};
+    call.holes = {{rtp, std::nullopt}, {rtp, endpoint("203.0.113.10:7000")}, {rtcp, std::nullopt}};
+    return call;
+}
+
+Call ipv6_call() {
+    Call call;
+    call.inside = address("fd00::2");
+    call.remote = address("2001:db8::10");
+    call.call_id = "six";
+    call.initiator_tag = "bob";
+    call.master = {endpoint("[2001:db8::10]:5060"), endpoint("[2001:db8::1]:5060"), Transport::udp};
+    call.deadline = Time{1ms};
+    call.holes = {
+        {key("2001:db8::1", "[fd00::2]:4000", Transport::tcp), endpoint("[2001:db8::10]:9000")}};
+    return call;
+}
+
+SavedState::SavedMapping mapping(const MediaKey& of, std::string_view outside,
+                                 ExpectClass media = ExpectClass::audio) {
+    SavedState::SavedMapping saved;
+    saved.key = of;
+    saved.mapping.outside = endpoint(outside);
+    saved.mapping.master = {endpoint("192.168.77.2:5060"), endpoint("203.0.113.10:5060"),
+                            Transport::tcp};
+    saved.mapping.inside_sends = FlowDirection::reply;
+    saved.mapping.media = media;
+    return saved;
+}
+
+SavedState rich_state() {
+    return {
+        {forked_call(), ipv6_call()},
+        {mapping(key("203.0.113.1", "192.168.77.2:4000"), "203.0.113.1:10000"),
+         mapping(key("203.0.113.1", "192.168.77.2:4001"), "203.0.113.1:10001", ExpectClass::other),
+         mapping(key("2001:db8::1", "[fd00::2]:4000", Transport::tcp), "[2001:db8::1]:10002",
+                 ExpectClass::video)}};
+}
+
+Call plain_call(const std::string& call_id) {
+    auto call = ipv6_call();
+    call.call_id = call_id;
+    call.holes.clear();
+    return call;
+}
+
+// --- comparing: a new member breaks these bindings, and wants a place in the file ----------------
+
+template <class Stream>
+void expect_same(const Negotiated<Stream>& one, const Negotiated<Stream>& other) {
+    const auto& [agreed, pending] = one;
+    EXPECT_EQ(agreed, other.agreed);
+    ASSERT_EQ(pending.size(), other.pending.size());
+    for (std::size_t i = 0; i < pending.size(); ++i) {
+        const auto& [transaction, streams] = pending[i];
+        EXPECT_EQ(transaction, other.pending[i].transaction);
+        EXPECT_EQ(streams, other.pending[i].streams);
+    }
+}
+
+void expect_same(const Dialog& one, const Dialog& other) {
+    const auto& [tag, confirmed, own, remote, bye_until] = one;
+    EXPECT_EQ(tag, other.tag);
+    EXPECT_EQ(confirmed, other.confirmed);
+    expect_same(own, other.own);
+    expect_same(remote, other.remote);
+    EXPECT_EQ(bye_until, other.bye_until);
+}
+
+void expect_same(const Call& one, const Call& other) {
+    const auto& [inside, remote, call_id, inside_initiated, initiator_tag, master, inside_sends,
+                 state, invite_cseq, dialogs, root_until, deadline, holes] = one;
+    EXPECT_EQ(inside, other.inside);
+    EXPECT_EQ(remote, other.remote);
+    EXPECT_EQ(call_id, other.call_id);
+    EXPECT_EQ(inside_initiated, other.inside_initiated);
+    EXPECT_EQ(initiator_tag, other.initiator_tag);
+    EXPECT_EQ(master, other.master);
+    EXPECT_EQ(inside_sends, other.inside_sends);
+    EXPECT_EQ(state, other.state);
+    EXPECT_EQ(invite_cseq, other.invite_cseq);
+    EXPECT_EQ(root_until, other.root_until);
+    EXPECT_EQ(deadline, other.deadline);
+    EXPECT_EQ(holes, other.holes);
+    ASSERT_EQ(dialogs.size(), other.dialogs.size());
+    for (std::size_t i = 0; i < dialogs.size(); ++i)
+        expect_same(dialogs[i], other.dialogs[i]);
+}
+
+void expect_same(const SavedState::SavedMapping& one, const SavedState::SavedMapping& other) {
+    const auto& [saved_key, saved] = one;
+    EXPECT_EQ(saved_key, other.key);
+    EXPECT_EQ(saved.outside, other.mapping.outside);
+    EXPECT_EQ(saved.master, other.mapping.master);
+    EXPECT_EQ(saved.inside_sends, other.mapping.inside_sends);
+    EXPECT_EQ(saved.media, other.mapping.media);
+}
+
+const Call* find_call(const SavedState& state, const std::string& call_id) {
+    const auto found = std::ranges::find(state.calls, call_id, &Call::call_id);
+    return found == state.calls.end() ? nullptr : &*found;
+}
+
+std::vector<std::string> call_ids(const SavedState& state) {
+    std::vector<std::string> ids;
+    for (const auto& call : state.calls)
+        ids.push_back(call.call_id);
+    std::ranges::sort(ids);
+    return ids;
+}
+
+void expect_same(const SavedState& one, const SavedState& other) {
+    ASSERT_EQ(call_ids(one), call_ids(other));
+    for (const auto& call : one.calls)
+        expect_same(call, *find_call(other, call.call_id));
+    ASSERT_EQ(one.mappings.size(), other.mappings.size());
+    for (const auto& saved : one.mappings) {
+        const auto found =
+            std::ranges::find(other.mappings, saved.key, &SavedState::SavedMapping::key);
+        ASSERT_NE(found, other.mappings.end());
+        expect_same(saved, *found);
+    }
+}
+
+// --- lines --------------------------------------------------------------------------------------
+
+ReadState decode(const std::vector<SavedState>& lines, const std::string& more = {}) {
+    auto text = state_header(kBoot);
+    for (const auto& line : lines)
+        text += encode_state(line);
+    return decode_state(text + more, kBoot);
+}
+
+/// A line with a good checksum.
+std::string line_of(const std::string& body) {
+    const auto sum =
+        crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size()));
+    return std::to_string(sum) + " " + body + "\n";
+}
+
+json body_of(const SavedState& state) {
+    const auto line = encode_state(state);
+    return json::parse(line.substr(line.find(' ') + 1));
+}
+
+TEST(StateLines, ComeBackAsTheyWent) {
+    const auto read = decode({rich_state()});
+    EXPECT_TRUE(read.complete) << read.fault;
+    EXPECT_EQ(read.fault, "");
+    expect_same(rich_state(), read.state);
+}
+
+TEST(StateLines, NoCallsAreCompleteAsWell) {
+    for (const auto& read : {decode({}), decode({SavedState{}})}) {
+        EXPECT_TRUE(read.complete);
+        EXPECT_EQ(read.fault, "");
+        EXPECT_THAT(read.state.calls, IsEmpty());
+        EXPECT_THAT(read.state.mappings, IsEmpty());
+    }
+}
+
+TEST(StateLines, LaterOnesReplaceWhatEarlierOnesSay) {
+    auto changed = forked_call();
+    changed.dialogs.pop_back();
+    changed.deadline = Time{42ms};
+    auto moved = mapping(key("203.0.113.1", "192.168.77.2:4000"), "203.0.113.1:20000");
+    const auto read = decode({rich_state(), {{changed}, {moved}}});
+    EXPECT_TRUE(read.complete) << read.fault;
+    auto expected = rich_state();
+    expected.calls[0] = changed;
+    expected.mappings[0] = moved;
+    expect_same(expected, read.state);
+}
+
+TEST(StateLines, OneCallIdCanBeSeveralCalls) {
+    auto state = SavedState{std::vector(5, plain_call("shared")), {}};
+    state.calls[1].inside = address("fd00::3");
+    state.calls[2].remote = address("2001:db8::11");
+    state.calls[3].inside_initiated = true;
+    state.calls[4].initiator_tag = "carol";
+    EXPECT_THAT(decode({state, state}).state.calls, SizeIs(5));
+}
+
+TEST(StateLines, AnEndedCallIsGoneWithItsMappings) {
+    auto ended = forked_call();
+    ended.state = Call::State::ended;
+    ended.holes.clear();
+    const auto read = decode({rich_state(), {{ended}, {}}});
+    EXPECT_TRUE(read.complete) << read.fault;
+    EXPECT_EQ(call_ids(read.state), std::vector<std::string>{"six"});
+    ASSERT_THAT(read.state.mappings, SizeIs(1));
+    EXPECT_EQ(read.state.mappings.front().mapping.outside, endpoint("[2001:db8::1]:10002"));
+}
+
+TEST(StateLines, AMappingWithoutAHoleIsLeftOut) {
+    auto state = rich_state();
+    state.calls.pop_back();
+    EXPECT_THAT(decode({state}).state.mappings, SizeIs(2));
+}
+
+TEST(StateLines, AHoleWithoutAMappingIsTheEnginesToJudge) {
+    auto state = rich_state();
+    state.mappings.clear();
+    const auto read = decode({state});
+    EXPECT_TRUE(read.complete);
+    EXPECT_THAT(find_call(read.state, "call@192.168.77.2")->holes, SizeIs(3));
+}
+
+TEST(StateLines, BytesThatAreNoUtf8DoNoHarm) {
+    auto call = plain_call("\xff\xfe\n\0id");
+    call.initiator_tag = "\x80";
+    call.dialogs.resize(1);
+    call.dialogs.front().tag = "\xc3";
+    const auto line = encode_state({{call, plain_call("good")}, {}});
+    EXPECT_EQ(line.find('\n'), line.size() - 1);
+    const auto read = decode_state(state_header(kBoot) + line, kBoot);
+    EXPECT_TRUE(read.complete) << read.fault;
+    EXPECT_THAT(read.state.calls, SizeIs(2));
+    EXPECT_NE(find_call(read.state, "good"), nullptr);
+
+    call.state = Call::State::ended;
+    const auto after = decode({{{call, plain_call("good")}, {}}, {{call}, {}}});
+    EXPECT_EQ(call_ids(after.state), std::vector<std::string>{"good"});
+}
+
+// --- damage -------------------------------------------------------------------------------------
+
+/// Lines 2 and 3 are good, `bad` is line 4, and nothing of it or behind it is to be seen.
+void expect_fault(const std::string& bad, const std::string& fault, const std::string& what) {
+    const auto behind = encode_state({{plain_call("behind")}, {}});
+    const auto read = decode({{{plain_call("one")}, {}}, {{plain_call("two")}, {}}}, bad + behind);
+    EXPECT_FALSE(read.complete) << what;
+    EXPECT_THAT(read.fault, StartsWith("line 4: " + fault)) << what;
+    EXPECT_EQ(call_ids(read.state), (std::vector<std::string>{"one", "two"})) << what;
+}
+
+TEST(DamagedState, ALineWhoseChecksumIsWrong) {
+    const auto good = encode_state({{plain_call("three")}, {}});
+    auto flipped = good;
+    flipped[good.size() / 2] = static_cast<char>(flipped[good.size() / 2] ^ 1);
+    const auto body = good.substr(good.find(' ') + 1);
+    for (const auto& bad :
+         {flipped, "0 " + body, " " + body, body, "x" + good, std::string("\n"), std::string("7\n"),
+          good.substr(0, good.find(' ') + 1) + "\n", good.substr(0, good.size() - 2) + "\n"}) {
+        expect_fault(bad, "the checksum is wrong", bad);
+    }
+}
+
+TEST(DamagedState, ALastLineThatIsCutShortAnywhere) {
+    const auto text = state_header(kBoot) + encode_state({{plain_call("one")}, {}});
+    const auto line = encode_state({{plain_call("two")}, {}});
+    for (std::size_t length = 1; length < line.size() - 1; ++length) {
+        const auto read = decode_state(text + line.substr(0, length), kBoot);
+        EXPECT_FALSE(read.complete) << length;
+        EXPECT_EQ(read.fault, "line 3: the checksum is wrong") << length;
+        EXPECT_EQ(call_ids(read.state), std::vector<std::string>{"one"}) << length;
+    }
+    EXPECT_THAT(decode_state(text + line.substr(0, line.size() - 1), kBoot).state.calls, SizeIs(2))
+        << "only its end of line is missing";
+}
+
+TEST(DamagedState, JsonOfAnotherShape) {
+    for (const char* body :
+         {"{", "null", "7", "[]", "{}", R"({"calls":[]})", R"({"mappings":[]})",
+          R"({"calls":7,"mappings":[]})", R"({"calls":[7],"mappings":[]})",
+          R"({"calls":[{}],"mappings":[]})", R"({"calls":[],"mappings":[{}]})"}) {
+        expect_fault(line_of(body), "", body);
+    }
+}
+
+TEST(DamagedState, ACallWithoutOneOfItsMembers) {
+    const auto good = body_of({{forked_call()}, {}});
+    for (const auto& [name, value] : good["calls"][0].items()) {
+        auto bad = good;
+        bad["calls"][0].erase(name);
+        expect_fault(line_of(bad.dump()), "", "without " + name);
+    }
+    for (const auto& [name, value] : good["calls"][0]["dialogs"][1].items()) {
+        auto bad = good;
+        bad["calls"][0]["dialogs"][1].erase(name);
+        expect_fault(line_of(bad.dump()), "", "without a dialog's " + name);
+    }
+}
+
+TEST(DamagedState, AMappingWithoutOneOfItsMembers) {
+    const auto good = body_of({{}, {rich_state().mappings.front()}});
+    for (const auto& [name, value] : good["mappings"][0].items()) {
+        auto bad = good;
+        bad["mappings"][0].erase(name);
+        expect_fault(line_of(bad.dump()), "", "without " + name);
+    }
+}
+
+struct BadValue {
+    const char* where;  // JSON pointer
+    json value;
+    const char* fault;
+};
+
+TEST(DamagedState, AValueThatCantBe) {
+    const auto good = body_of(rich_state());
+    ASSERT_EQ(good["calls"][0]["call_id"], "call@192.168.77.2");
+    const char* number = "a number is off";
+    const char* unreadable = "an address can't be read";
+    const std::vector<BadValue> values = {
+        {"/calls/0/inside_sends", 2, number},
+        {"/calls/0/inside_sends", -1, number},
+        {"/calls/0/state", 3, number},
+        {"/calls/0/master/2", 1, number},
+        {"/calls/0/holes/0/0/1", 132, number},
+        {"/calls/0/dialogs/1/own/agreed/0/media", 4, number},
+        {"/mappings/0/media", 4, number},
+        {"/mappings/0/inside_sends", 2, number},
+        {"/calls/0/inside", "192.168.77", unreadable},
+        {"/calls/0/remote", "", unreadable},
+        {"/calls/0/master/0", "192.168.77.2", unreadable},
+        {"/calls/0/master/1", "192.168.77.2:65536", unreadable},
+        {"/calls/0/holes/1/1", "phone:4000", unreadable},
+        {"/calls/0/dialogs/1/remote/agreed/0/components/0", "fd00::2:4000", unreadable},
+        {"/mappings/0/outside", "[203.0.113.1]:1", unreadable},
+        {"/mappings/0/key/0", "203.0.113.1:1", unreadable},
+        {"/calls/0/deadline", nullptr, unreadable},
+        {"/calls/0/call_id", 7, ""},
+        {"/calls/0/inside_initiated", "yes", ""},
+        {"/calls/0/master", json::array(), ""},
+        {"/calls/0/holes/0", json::array(), ""},
+    };
+    for (const auto& one : values) {
+        auto bad = good;
+        bad[json::json_pointer(one.where)] = one.value;
+        expect_fault(line_of(bad.dump()), one.fault, one.where);
+    }
+}
+
+TEST(DamagedState, NothingOfADamagedLineCounts) {
+    auto body = body_of({{plain_call("good"), plain_call("bad")}, {}});
+    body["calls"][1]["inside"] = "nowhere";
+    expect_fault(line_of(body.dump()), "an address can't be read", "its first call was good");
+    body = body_of({{plain_call("good")}, {rich_state().mappings.front()}});
+    body["mappings"][0]["outside"] = "nowhere";
+    expect_fault(line_of(body.dump()), "an address can't be read", "its calls were good");
+}
+
+TEST(StateHeader, OfAnotherVersionOrNoneIsAFault) {
+    const auto line = encode_state({{plain_call("one")}, {}});
+    const auto fault = [&](const std::string& header) {
+        const auto read = decode_state(header + line, kBoot);
+        EXPECT_FALSE(read.complete) << header;
+        EXPECT_THAT(read.state.calls, IsEmpty()) << header;
+        return read.fault;
+    };
+    EXPECT_EQ(fault("sipnat-state 2 " + kBoot + "\n"), "another version");
+    EXPECT_EQ(fault("sipnat-state 0 other-boot\n"), "another version");
+    EXPECT_EQ(fault(""), "no header");
+    EXPECT_EQ(fault("\n"), "no header");
+    EXPECT_EQ(fault("sipnat-state 1\n"), "no header");
+    EXPECT_EQ(fault("sipnat-state one " + kBoot + "\n"), "no header");
+    EXPECT_EQ(fault("siproxd-state 1 " + kBoot + "\n"), "no header");
+    EXPECT_EQ(decode_state("", kBoot).fault, "no header");
+    EXPECT_EQ(decode_state(std::string("\0\0\0\0", 4), kBoot).fault, "no header");
+}
+
+TEST(StateHeader, OfAnotherBootIsNothing) {
+    const auto text = state_header("another-boot") + encode_state(rich_state());
+    const auto read = decode_state(text, kBoot);
+    EXPECT_FALSE(read.complete);
+    EXPECT_EQ(read.fault, "");
+    EXPECT_THAT(read.state.calls, IsEmpty());
+    EXPECT_THAT(read.state.mappings, IsEmpty());
+}
+
+TEST(BootId, IsTheKernelsAndStays) {
+    const auto id = boot_id();
+    ASSERT_TRUE(id) << id.error().text();
+    EXPECT_THAT(*id, SizeIs(36));
+    EXPECT_EQ(*id, *boot_id());
+}
+
+// --- the file -----------------------------------------------------------------------------------
+
+class StateFileTest : public testing::Test {
+  protected:
+    [[nodiscard]] ReadState read() const { return StateFile::read(path_, kBoot); }
+    [[nodiscard]] std::string contents() const {
+        std::ifstream stream(path_, std::ios::binary);
+        std::ostringstream text;
+        text << stream.rdbuf();
+        return text.str();
+    }
+
+    TempDir folder_;
+    std::string path_ = folder_.file("state");
+    StateFile file_{path_, kBoot};
+};
+
+TEST_F(StateFileTest, ThatIsMissingReadsAsNothing) {
+    const auto missing = read();
+    EXPECT_FALSE(missing.complete);
+    EXPECT_EQ(missing.fault, "");
+    EXPECT_THAT(missing.state.calls, IsEmpty());
+}
+
+TEST_F(StateFileTest, IsReplacedAtOnceAndForRootOnly) {
+    std::ofstream(path_) << "old";
+    std::filesystem::create_hard_link(path_, folder_.file("old"));
+    ASSERT_TRUE(file_.replace(rich_state()));
+    EXPECT_EQ(std::filesystem::file_size(folder_.file("old")), 3U)
+        << "another file is in its place";
+    EXPECT_FALSE(std::filesystem::exists(path_ + ".new"));
+    struct stat status {};
+    ASSERT_EQ(stat(path_.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0600U);
+    EXPECT_TRUE(read().complete);
+    expect_same(rich_state(), read().state);
+}
+
+TEST_F(StateFileTest, GrowsByALineAChange) {
+    ASSERT_TRUE(file_.replace({{plain_call("one")}, {}}));
+    const auto begun = contents();
+    ASSERT_TRUE(file_.append({{plain_call("two")}, {}}));
+    EXPECT_EQ(contents(), begun + encode_state({{plain_call("two")}, {}}));
+    EXPECT_EQ(call_ids(read().state), (std::vector<std::string>{"one", "two"}));
+
+    ASSERT_TRUE(file_.replace({{plain_call("three")}, {}}));
+    ASSERT_TRUE(file_.append({{plain_call("four")}, {}}));
+    EXPECT_EQ(call_ids(read().state), (std::vector<std::string>{"four", "three"}));
+}
+
+TEST_F(StateFileTest, HasToBeBegunFirst) {
+    const auto appended = file_.append({{plain_call("one")}, {}});
+    ASSERT_FALSE(appended);
+    EXPECT_EQ(appended.error().text(), "append to " + path_ + ": it was never begun");
+    EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
+TEST_F(StateFileTest, InAFolderThatIsNotThereFails) {
+    StateFile nowhere(folder_.file("none/state"), kBoot);
+    const auto replaced = nowhere.replace({});
+    ASSERT_FALSE(replaced);
+    EXPECT_EQ(replaced.error().text(),
+              "write " + folder_.file("none/state.new") + ": No such file or directory");
+}
+
+TEST_F(StateFileTest, KeepsTheOldOneWhenItCantBeReplaced) {
+    ASSERT_TRUE(file_.replace({{plain_call("one")}, {}}));
+    std::filesystem::create_directory(path_ + ".new");
+    EXPECT_FALSE(file_.replace({{plain_call("two")}, {}}));
+    ASSERT_TRUE(file_.append({{plain_call("three")}, {}}));
+    EXPECT_EQ(call_ids(read().state), (std::vector<std::string>{"one", "three"}));
+}
+
+TEST_F(StateFileTest, IsOutgrownByAMegabyteOverWhatItBeganWith) {
+    constexpr std::size_t kMegabyte = 1U << 20U;
+    const SavedState big{{plain_call(std::string(100'000, 'x'))}, {}};
+    EXPECT_FALSE(file_.is_outgrown());
+    ASSERT_TRUE(file_.replace(big));
+    const auto begun = contents().size();
+    std::size_t appended = 0;
+    while (!file_.is_outgrown()) {
+        ASSERT_LE(appended, kMegabyte + begun) << "it never is";
+        ASSERT_TRUE(file_.append(big));
+        appended += encode_state(big).size();
+    }
+    EXPECT_GT(appended, kMegabyte + begun);
+    ASSERT_TRUE(file_.replace(big));
+    EXPECT_FALSE(file_.is_outgrown());
+}
+
+/// No file of this process can grow beyond `bytes`, as on a full disk.
+class FileSizeLimit {
+  public:
+    explicit FileSizeLimit(std::uintmax_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+        (void)getrlimit(RLIMIT_FSIZE, &before_);
+        auto limit = before_;
+        limit.rlim_cur = bytes;
+        (void)setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    ~FileSizeLimit() {
+        (void)setrlimit(RLIMIT_FSIZE, &before_);
+        (void)std::signal(SIGXFSZ, handler_);
+    }
+    FileSizeLimit(const FileSizeLimit&) = delete;
+    FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+  private:
+    rlimit before_{};
+    void (*handler_)(int);
+};
+
+TEST_F(StateFileTest, WantsToBeWrittenAnewAfterALineThatWasCutShort) {
+    ASSERT_TRUE(file_.replace({{plain_call("one")}, {}}));
+    {
+        const FileSizeLimit limit(std::filesystem::file_size(path_) + 10);
+        const auto appended = file_.append({{plain_call("two")}, {}});
+        ASSERT_FALSE(appended);
+        EXPECT_EQ(appended.error().text(), "write " + path_ + ": File too large");
+    }
+    EXPECT_TRUE(file_.is_outgrown()) << "or all that comes behind the torn line is lost";
+    ASSERT_TRUE(file_.replace({{plain_call("one"), plain_call("two")}, {}}));
+    EXPECT_FALSE(file_.is_outgrown());
+    ASSERT_TRUE(file_.append({{plain_call("three")}, {}}));
+    EXPECT_TRUE(read().complete);
+    EXPECT_THAT(read().state.calls, SizeIs(3));
+}
+
+}  // namespace
+}  // namespace sipnat::daemon
