@@ -1,0 +1,15 @@
+"""What the scenarios are made of: network namespaces, gateways, SIP and RTP endpoints, and real phones.
+
+A scenario is one process that holds sockets in several network namespaces, so it reads as a straight script: the phone
+sends, the server receives, compare, reply. Nothing waits for time to pass; every wait is for a condition with a deadline.
+
+    scenario    loads one scenario file and runs it: needs, time limit, work folder
+    topology    the hosts, the networks, NAT and firewall
+    gateway     what runs in the gateway (nothing, the kernel's SIP helper, sipnatd), conntrack's state
+    sip, sdp    messages with every byte under the scenario's control
+    ua          user agents, calls, a relaying server
+    rtp         counted media
+    phones      baresip, linphone and kamailio
+
+Standard library of Debian 12's python3 only.
+"""

@@ -1,0 +1,188 @@
+"""What runs in a gateway, its "arm", and what conntrack holds there.
+
+    route    no NAT at all: a control, for what has nothing to do with translated addresses
+    none     plain NAT
+    kernel   the kernel's own SIP helper (nf_conntrack_sip, nf_nat_sip)
+    sipnat   sipnatd, with the configuration that is shipped unless a scenario brings its own
+"""
+
+import contextlib
+import os
+import signal
+import socket
+from pathlib import Path
+
+from lab import netns
+from lab.conntrack import Expectation, Flow, parse_expectations, parse_flows
+from lab.topology import Network, Node
+from lab.wait import DEADLINE, wait_until
+
+SOURCE = Path(__file__).resolve().parents[2]
+ARMS = ("route", "none", "kernel", "sipnat")
+_FAULTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "ThreadSanitizer:")
+
+
+class Arm:
+    """Nothing: the gateway is on its own. The base of the others."""
+
+    name = "none"
+    ends_flows = False
+    """Whether a media flow's conntrack entry ends with its call, rather than by its timeout."""
+
+    def __init__(self, network: Network, gateway: Node) -> None:
+        self.network = network
+        self.gateway = gateway
+
+    def start(self) -> None:
+        """Returns when packets are handled."""
+
+    def stop(self) -> None:
+        """Ends it; raises if it did not do well."""
+
+    def report(self) -> str:
+        """What it has to say about itself, for the scenario's log."""
+        return ""
+
+    def flows(self, *, status: str | None = None, protocol: str = "udp") -> list[Flow]:
+        """conntrack entries; `status` as conntrack(8) has it: EXPECTED are those that an expectation made."""
+        filters = ["--status", status] if status else []
+        return parse_flows(self.gateway.run("conntrack", "-L", "-p", protocol, *filters, check=False))
+
+    def packets_queued(self) -> int:
+        """How many packets this network namespace has queued to user space so far, over all queues."""
+        with netns.inside(self.gateway.namespace):
+            table = Path("/proc/thread-self/net/netfilter/nfnetlink_queue").read_text()
+        return sum(int(line.split()[7]) for line in table.splitlines())
+
+    def expectations(self) -> list[Expectation]:
+        return parse_expectations(self.gateway.run("conntrack", "-L", "expect", check=False))
+
+    def media_expectations(self) -> list[Expectation]:
+        """Without those for signalling, class 0, which live as long as a registration."""
+        return [one for one in self.expectations() if one.fields.get("class") != "0"]
+
+    def state(self) -> list[str]:
+        """All of conntrack's entries, a line each: what failed waits print."""
+        return [*map(str, self.flows()), *(f"expected: {expectation}" for expectation in self.expectations())]
+
+    def assert_media_closed(self) -> None:
+        """After a call: no media expectation is left, and no flow that one made. Waits for that."""
+        wait_until(lambda: not self.media_expectations(), "the media expectations to end", state=self.state)
+        if self.ends_flows:
+            wait_until(lambda: not self.flows(status="EXPECTED"), "the media flows to end", 90, state=self.state)
+
+
+class KernelArm(Arm):
+    """The kernel's SIP helper, as an administrator sets it up with nft."""
+
+    name = "kernel"
+    _RULESET = """
+table ip kernelhelper {
+    ct helper sip {
+        type "sip" protocol udp;
+        l3proto ip;
+    }
+    chain prerouting {
+        type filter hook prerouting priority filter;
+        udp dport 5060 ct helper set "sip"
+    }
+}
+"""
+
+    def start(self) -> None:
+        # The rule loads nf_conntrack_sip alone, which then tracks calls without rewriting anything.
+        netns.run("modprobe", "nf_nat_sip", check=False)
+        self.gateway.run("nft", "-f", "-", stdin=self._RULESET)
+
+
+class SipnatArm(Arm):
+    """sipnatd, with socket, state and log in the scenario's work folder."""
+
+    name = "sipnat"
+    ends_flows = True
+
+    def __init__(self, network: Network, gateway: Node, config: str | None = None) -> None:
+        super().__init__(network, gateway)
+        self.folder = network.work / gateway.name
+        self.folder.mkdir()
+        self.config = SOURCE / "systemd" / "sipnat.toml"
+        if config is not None:
+            self.config = self.folder / "sipnat.toml"
+            self.config.write_text(config)
+        self.environment = {
+            "SIPNAT_SOCKET": str(self.folder / "control.sock"),
+            "SIPNAT_STATE": str(self.folder / "state"),
+            "SIPNAT_RULESET": str(SOURCE / "nft" / "sipnat.nft"),
+        }
+        self.process: netns.Process | None = None
+
+    @staticmethod
+    def program(name: str) -> str:
+        folder = os.environ.get("SIPNAT_BIN_DIR")
+        if not folder:
+            raise RuntimeError("SIPNAT_BIN_DIR is not set: the folder of sipnatd and sipnatctl")
+        return str(Path(folder, name))
+
+    def start(self) -> None:
+        notified = self.folder / "notify.sock"
+        notified.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
+            ready.bind(str(notified))
+            ready.setblocking(False)
+            self.process = self.gateway.start(
+                self.program("sipnatd"), "--config", str(self.config), log=f"{self.gateway.name}/sipnatd.log",
+                environment={**self.environment, "NOTIFY_SOCKET": str(notified)})
+            wait_until(lambda: self._running() and _says_ready(ready), "READY=1 from sipnatd", state=self.report)
+
+    def kill(self) -> None:
+        """kill -9, in the middle of whatever it does."""
+        assert self.process
+        self.process.kill()
+
+    def reload(self) -> None:
+        assert self.process
+        self.process.signal(signal.SIGHUP)
+
+    def control(self, *arguments: str, check: bool = True) -> str:
+        """What sipnatctl prints."""
+        return netns.run(self.program("sipnatctl"), *arguments, namespace=self.gateway.namespace, environment=self.environment, check=check)
+
+    def stop(self) -> None:
+        if self.process is None:
+            return
+        if not self.process.killed:
+            self._running()
+            status = self.process.stop(DEADLINE)
+            if status != 0:
+                raise AssertionError(f"sipnatd ended with status {status} after SIGTERM")
+        for fault in _FAULTS:
+            if fault in self.process.output():
+                raise AssertionError(f"sipnatd's log has: {fault}")
+
+    def report(self) -> str:
+        if self.process is None:
+            return f"--- sipnatd in {self.gateway.name} was not started"
+        status = self.process.status()
+        state = "runs" if status is None else "was killed" if self.process.killed else f"ended with status {status}"
+        return f"--- sipnatd in {self.gateway.name} {state} and says:\n{self.process.output()}"
+
+    def _running(self) -> bool:
+        assert self.process
+        status = self.process.status()
+        if status is not None:
+            raise AssertionError(f"sipnatd has ended by itself, status {status}")
+        return True
+
+
+def _says_ready(listening: socket.socket) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            if b"READY=1" in listening.recv(4096).splitlines():
+                return True
+    return False
+
+
+def make(name: str, network: Network, gateway: Node, config: str | None = None) -> Arm:
+    if name == "sipnat":
+        return SipnatArm(network, gateway, config)
+    return {"route": Arm, "none": Arm, "kernel": KernelArm}[name](network, gateway)

@@ -1,0 +1,317 @@
+"""User agents, calls between them, and a server that relays: SIP without surprises, driven step by step.
+
+They follow RFC 3261 where a gateway can tell the difference: a response goes to the address that the packet came from
+and the port that the top Via names (rport if asked), a request within a dialog goes to the route set, else the Contact.
+A message that does not arrive is sent again, as any user agent does over UDP.
+"""
+
+import itertools
+import select
+import socket
+import time
+from dataclasses import replace
+from typing import Callable, NamedTuple
+
+from lab import sip
+from lab.endpoint import Endpoint
+from lab.sip import Message, REASONS
+from lab.topology import Node
+from lab.wait import DEADLINE
+
+T1 = 1.0
+"""Seconds until the first retransmission, twice that until the next, at most four times. Twice the RFC's, for emulation."""
+
+_serial = itertools.count(1)
+
+
+class Incoming(NamedTuple):
+    """A message as it arrived, with its bytes and its source."""
+
+    message: Message
+    source: Endpoint
+    raw: bytes
+
+
+Matcher = Callable[[Message], bool]
+
+
+def same(sent: Message) -> Matcher:
+    """The same message, whatever was rewritten in it on its way: same kind, CSeq and Call-ID."""
+
+    def key(message: Message) -> tuple:
+        return message.status, message["CSeq"].split(), message["Call-ID"].strip()
+
+    return lambda message: key(message) == key(sent)
+
+
+class UserAgent:
+    """One SIP endpoint on a UDP socket."""
+
+    def __init__(self, node: Node, user: str, *, port: int = 5060, domain: str = "203.0.113.10", contact: str | None = None,
+                 via: str | None = None) -> None:
+        """`contact` is the Contact's URI, `via` the sent-by; by default both name the socket's own endpoint."""
+        self.node = node
+        self.user = user
+        self.endpoint: Endpoint = (node.address, port)
+        self.identity = f"sip:{user}@{domain}"
+        self.contact = contact or f"sip:{user}@{node.address}:{port}"
+        self.via = via or f"{node.address}:{port}"
+        self.socket: socket.socket = node.udp_socket(port)
+        self.ignored: list[str] = []
+
+    def __str__(self) -> str:
+        return f"{self.user} at {self.endpoint[0]}:{self.endpoint[1]}"
+
+    # Messages
+
+    def request(self, method: str, uri: str, *, from_: str | None = None, to: str | None = None, call_id: str | None = None,
+                cseq: int = 1, body: bytes = b"", branch: str | None = None, headers: list[tuple[str, str]] | None = None) -> Message:
+        """A request; one outside of a dialog unless from_, to and call_id say otherwise."""
+        number = next(_serial)
+        contact = [("Contact", f"<{self.contact}>")] if method in ("INVITE", "REGISTER", "OPTIONS", "UPDATE", "SUBSCRIBE") else []
+        return Message(f"{method} {uri} SIP/2.0", [
+            ("Via", f"SIP/2.0/UDP {self.via};branch={branch or f'z9hG4bK-{self.user}-{number}'}"),
+            ("Max-Forwards", "70"),
+            ("From", from_ or f"<{self.identity}>;tag={self.user}-{number}"),
+            ("To", to or f"<{uri}>"),
+            ("Call-ID", call_id or f"{number}-{self.user}@{self.node.name}"),
+            ("CSeq", f"{cseq} {method}"),
+            *contact,
+            *(headers or []),
+            *([("Content-Type", "application/sdp")] if body else []),
+            ("Content-Length", "auto"),
+        ], body)
+
+    def response(self, request: Message, status: int, *, body: bytes = b"", tag: str | None = None, contact: str | None = None) -> Message:
+        """A response that copies what responses copy (RFC 3261 section 8.2.6.2)."""
+        to = request["To"]
+        if tag and sip.parameter(to, "tag") is None:
+            to += f";tag={tag}"
+        return Message(f"SIP/2.0 {status} {REASONS.get(status, 'Whatever')}", [
+            *(("Via", value) for value in request.values("Via")),
+            *(("Record-Route", value) for value in request.values("Record-Route")),
+            ("From", request["From"]),
+            ("To", to),
+            ("Call-ID", request["Call-ID"]),
+            ("CSeq", request["CSeq"]),
+            *([("Contact", contact)] if contact else []),
+            *([("Content-Type", "application/sdp")] if body else []),
+            ("Content-Length", "auto"),
+        ], body)
+
+    # Transport
+
+    def send(self, message: Message | bytes, to: Endpoint) -> None:
+        data = message if isinstance(message, bytes) else message.encode()
+        try:
+            self.socket.sendto(data, to)
+        except ConnectionRefusedError:  # an ICMP error about an earlier datagram
+            self.socket.sendto(data, to)
+
+    def expect(self, wanted: Matcher, what: str, timeout: float = DEADLINE) -> Incoming:
+        """The next message that `wanted` accepts. Others, such as retransmissions of earlier ones, are passed over."""
+        found = self._receive(wanted, time.monotonic() + timeout)
+        if found is None:
+            raise AssertionError(f"{self} got no {what} within {timeout:.0f} s; passed over: {self.ignored or 'nothing'}")
+        return found
+
+    def _receive(self, wanted: Matcher, deadline: float) -> Incoming | None:
+        while True:
+            ready, _, _ = select.select([self.socket], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                return None
+            try:
+                data, source = self.socket.recvfrom(65536)
+            except ConnectionRefusedError:
+                continue
+            message = Message.parse(data)
+            if wanted(message):
+                return Incoming(message, source, data)
+            self.ignored.append(message.start)
+
+    def deliver(self, message: Message, to: Endpoint, receiver: "UserAgent", *, sent_already: bool = False,
+                timeout: float = DEADLINE) -> Incoming:
+        """Sends, and sends again, until `receiver` has it. Returns it as it arrived there."""
+        give_up = time.monotonic() + timeout
+        interval = T1
+        while True:
+            if not sent_already:
+                self.send(message, to)
+            sent_already = False
+            found = receiver._receive(same(message), min(time.monotonic() + interval, give_up))
+            if found:
+                return found
+            if time.monotonic() >= give_up:
+                raise AssertionError(f"{receiver} did not get {self}'s “{message.start}” (to {to[0]}:{to[1]}) within {timeout:.0f} s; "
+                                     f"passed over: {receiver.ignored or 'nothing'}")
+            interval = min(interval * 2, 4 * T1)
+
+    def reply(self, request: Incoming, response: Message, receiver: "UserAgent") -> Incoming:
+        """Delivers a response to where the request came from."""
+        return self.deliver(response, response_target(request), receiver)
+
+
+def response_target(request: Incoming) -> Endpoint:
+    """RFC 3261 section 18.2.2 and RFC 3581: the source's address, the Via's port, the source's port if rport asks."""
+    via = request.message["Via"]
+    if sip.parameter(via, "rport") is not None:
+        return request.source
+    return request.source[0], sip.sent_by(via)[1]
+
+
+class Relay(UserAgent):
+    """A server that knows nothing of NAT: registers Contacts as they are, adds its Via and Record-Route, and relays."""
+
+    def __init__(self, node: Node, port: int = 5060) -> None:
+        super().__init__(node, "relay", port=port)
+        self.bindings: dict[str, str] = {}
+        self._sources: dict[str, Endpoint] = {}
+
+    def relay(self, arrived: Incoming, receiver: UserAgent) -> Incoming:
+        """Passes on a message and returns it as `receiver` gets it."""
+        message = arrived.message
+        if message.status is not None:
+            return self._relay_response(message, receiver)
+        branch = sip.parameter(message["Via"], "branch")
+        self._sources[f"z9hG4bK-relay-{branch}"] = response_target(arrived)
+        headers = [("Via", f"SIP/2.0/UDP {self.via};branch=z9hG4bK-relay-{branch}"), *message.headers]
+        start = message.start
+        if message.values("Route"):
+            headers = [entry for entry in headers if sip.canonical(entry[0]) != "route"]
+        else:
+            user = sip.uri_of(message.uri).split("@")[0]
+            start = f"{message.method} {self.bindings[user]} SIP/2.0"
+            headers.insert(1, ("Record-Route", f"<sip:{self.endpoint[0]}:{self.endpoint[1]};lr>"))
+        passed = replace(message, start=start, headers=headers)
+        return self.deliver(passed, sip.endpoint_of(passed.uri), receiver)
+
+    def _relay_response(self, message: Message, receiver: UserAgent) -> Incoming:
+        own = message["Via"]
+        index = next(i for i, (name, _) in enumerate(message.headers) if sip.canonical(name) == "via")
+        passed = replace(message, headers=message.headers[:index] + message.headers[index + 1:])
+        return self.deliver(passed, self._sources[sip.parameter(own, "branch") or ""], receiver)
+
+
+def register(phone: UserAgent, server: UserAgent, *, expires: int = 3600, cseq: int = 1) -> tuple[Incoming, Incoming]:
+    """REGISTER and 200. Returns what the server saw and what the phone got back."""
+    request = phone.request("REGISTER", f"sip:{server.endpoint[0]}", to=f"<{phone.identity}>", cseq=cseq,
+                            headers=[("Expires", str(expires))])
+    seen = phone.deliver(request, server.endpoint, server)
+    answer = server.response(seen.message, 200, tag="registrar", contact=f"{seen.message['Contact']};expires={expires}")
+    got = server.reply(seen, answer, phone)
+    if isinstance(server, Relay):
+        server.bindings[sip.uri_of(seen.message["To"]).split("@")[0]] = sip.uri_of(seen.message["Contact"])
+    return seen, got
+
+
+class Dialog:
+    """One side of a dialog (RFC 3261 section 12): what its next request looks like and where it goes."""
+
+    def __init__(self, agent: UserAgent, local: str, remote: str, call_id: str, target: str, routes: list[str], cseq: int) -> None:
+        self.agent = agent
+        self.local = local
+        self.remote = remote
+        self.call_id = call_id
+        self.target = target
+        self.routes = routes
+        self.cseq = cseq
+
+    @property
+    def next_hop(self) -> Endpoint:
+        return sip.endpoint_of(self.routes[0] if self.routes else self.target)
+
+    def request(self, method: str, *, body: bytes = b"", cseq: int | None = None) -> Message:
+        if cseq is None:
+            self.cseq += 1
+            cseq = self.cseq
+        return self.agent.request(method, self.target, from_=self.local, to=self.remote, call_id=self.call_id, cseq=cseq, body=body,
+                                  headers=[("Route", route) for route in self.routes])
+
+
+class Call:
+    """An INVITE from `caller` to `callee`, step by step. Each step returns what arrived on the other side.
+
+        caller                         callee
+          | invite() ----------------->  |     invite_seen
+          | <---------------- respond()  |     (180, 183…)
+          | <----------------- answer()  |     ok_seen
+          | ack() -------------------->  |
+          | <-------- hang_up(…) ----->  |
+
+    With a relay between them each message is passed on by it.
+    """
+
+    def __init__(self, caller: UserAgent, callee: UserAgent, *, to: Endpoint, uri: str | None = None, offer: bytes = b"",
+                 relay: Relay | None = None, headers: list[tuple[str, str]] | None = None) -> None:
+        self.caller = caller
+        self.callee = callee
+        self.relay = relay
+        self.to = to
+        self.invite_sent = caller.request("INVITE", uri or callee.identity, body=offer, headers=headers)
+        self._tag = f"{callee.user}-tag"
+        self._launched = False
+
+    def launch(self) -> None:
+        """Sends the INVITE once and goes on; invite() then waits for its arrival before it sends it again."""
+        self.caller.send(self.invite_sent, self.to)
+        self._launched = True
+
+    def invite(self) -> Message:
+        self._arrived = self._carry(self.caller, self.invite_sent, self.to, self.callee, sent_already=self._launched)
+        self.invite_seen = self._arrived.message
+        return self.invite_seen
+
+    def respond(self, status: int, body: bytes = b"") -> Message:
+        """A provisional or failure response; a failure is acknowledged as well."""
+        response = self.callee.response(self.invite_seen, status, body=body, tag=self._tag)
+        got = self._carry(self.callee, response, response_target(self._arrived), self.caller).message
+        if status >= 300:
+            # Within the transaction: same branch and CSeq, to the same place (RFC 3261 section 17.1.1.3).
+            ack = replace(self.invite_sent.without_header("Contact"), start=self.invite_sent.start.replace("INVITE", "ACK", 1), body=b"")
+            ack = ack.with_header("CSeq", self.invite_sent["CSeq"].replace("INVITE", "ACK")).with_header("To", got["To"])
+            self._carry(self.caller, ack.without_header("Content-Type"), self.to, self.callee)
+        return got
+
+    def answer(self, body: bytes) -> Message:
+        self.ok_sent = self.callee.response(self.invite_seen, 200, body=body, tag=self._tag, contact=f"<{self.callee.contact}>")
+        self.ok_seen = self._carry(self.callee, self.ok_sent, response_target(self._arrived), self.caller).message
+        return self.ok_seen
+
+    def ack(self) -> Message:
+        """Completes the three-way handshake, and makes the two dialogs."""
+        sent, seen = self.invite_sent, self.invite_seen
+        self.caller_dialog = Dialog(self.caller, sent["From"], self.ok_seen["To"], sent["Call-ID"], sip.uri_of(self.ok_seen["Contact"]),
+                                    list(reversed(self.ok_seen.values("Record-Route"))), int(sent["CSeq"].split()[0]))
+        self.callee_dialog = Dialog(self.callee, self.ok_sent["To"], seen["From"], seen["Call-ID"], sip.uri_of(seen["Contact"]),
+                                    seen.values("Record-Route"), 100)
+        ack = self.caller_dialog.request("ACK", cseq=self.caller_dialog.cseq)
+        return self._carry(self.caller, ack, self.caller_dialog.next_hop, self.callee).message
+
+    def establish(self, answer: bytes) -> "Call":
+        self.invite()
+        self.respond(180)
+        self.answer(answer)
+        self.ack()
+        return self
+
+    def hang_up(self, by: UserAgent) -> Message:
+        """BYE and its 200. Returns the BYE as it arrived."""
+        dialog, other = (self.caller_dialog, self.callee) if by is self.caller else (self.callee_dialog, self.caller)
+        bye = dialog.request("BYE")
+        arrived = self._carry(by, bye, dialog.next_hop, other)
+        self._carry(other, other.response(arrived.message, 200), response_target(arrived), by)
+        return arrived.message
+
+    def cancel(self) -> None:
+        """CANCEL, its 200, and the INVITE's 487 with its ACK (RFC 3261 section 9)."""
+        cancel = replace(self.invite_sent, start=self.invite_sent.start.replace("INVITE", "CANCEL", 1), body=b"")
+        cancel = cancel.with_header("CSeq", self.invite_sent["CSeq"].replace("INVITE", "CANCEL"))
+        cancel = cancel.without_header("Contact").without_header("Content-Type")
+        arrived = self._carry(self.caller, cancel, self.to, self.callee)
+        self._carry(self.callee, self.callee.response(arrived.message, 200, tag=self._tag), response_target(arrived), self.caller)
+        self.respond(487)
+
+    def _carry(self, sender: UserAgent, message: Message, to: Endpoint, receiver: UserAgent, sent_already: bool = False) -> Incoming:
+        if self.relay is None:
+            return sender.deliver(message, to, receiver, sent_already=sent_already)
+        return self.relay.relay(sender.deliver(message, to, self.relay, sent_already=sent_already), receiver)

@@ -1,0 +1,108 @@
+"""sipnatd.service as it is shipped, under a real systemd.
+
+The gateway is a network namespace, which a drop-in puts the service into; everything else is as installed.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from lab import gateway, netns, sdp  # noqa: E402
+from lab.rtp import Media, talk  # noqa: E402
+from lab.scenario import Playground  # noqa: E402
+from lab.topology import Network  # noqa: E402
+from lab.ua import Call, UserAgent  # noqa: E402
+from lab.wait import wait_until  # noqa: E402
+
+UNIT = "sipnatd.service"
+PATIENCE = 90.0
+
+
+class Service(gateway.Arm):
+    """The installed unit in the gateway's namespace."""
+
+    name = "service"
+    ends_flows = True
+
+    def start(self) -> None:
+        folder = Path(f"/run/systemd/system/{UNIT}.d")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "namespace.conf").write_text(f"[Service]\nNetworkNamespacePath=/run/netns/{self.gateway.namespace}\n")
+        netns.run("systemctl", "daemon-reload")
+        netns.run("systemctl", "start", UNIT, timeout=PATIENCE)
+
+    def stop(self) -> None:
+        netns.run("systemctl", "stop", UNIT, timeout=PATIENCE)
+        assert shown("Result") == "success", f"after systemctl stop the unit's result is {shown('Result')}"
+
+    def report(self) -> str:
+        return "--- the journal says:\n" + journal()
+
+    def kill(self) -> None:
+        netns.run("systemctl", "kill", "--signal=KILL", UNIT)
+
+
+def shown(name: str) -> str:
+    return netns.run("systemctl", "show", "--value", "-p", name, UNIT).strip()
+
+
+def journal() -> str:
+    return netns.run("journalctl", "--no-pager", "-o", "cat", "-u", UNIT)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        with Network("unit", Path(folder), ("phone1", "server")) as network:
+            service = Service(network, network["gateway"])
+            try:
+                names_a_blacklisted_module(service)
+                serves_a_call_through_a_kill(Playground(network, {"gateway": service}))
+                service.stop()
+            finally:
+                print(service.report())
+
+
+def names_a_blacklisted_module(service: Service) -> None:
+    """With `install … /bin/true` modprobe succeeds and loads nothing: only sipnatd can tell."""
+    block = Path("/etc/modprobe.d/no-sip-alg.conf")
+    block.write_text("# SIP ALG off\ninstall nf_nat_sip /bin/true\n")
+    netns.run("modprobe", "-r", "nf_nat_sip", check=False)
+    netns.run("systemctl", "start", UNIT, check=False, timeout=PATIENCE)
+    wait_until(lambda: f"{block}:2" in journal(), "the fault that names the blacklisting line", PATIENCE, journal)
+    assert shown("ActiveState") != "active"
+    block.unlink()
+    netns.run("systemctl", "stop", UNIT, timeout=PATIENCE)
+    netns.run("systemctl", "reset-failed", UNIT, check=False)
+    netns.run("systemctl", "stop", "modprobe@nf_nat_sip.service")
+    print("a blacklisted nf_nat_sip is named, with file and line")
+
+
+def serves_a_call_through_a_kill(net: Playground) -> None:
+    net.gateway.start()
+    assert Path("/sys/module/nf_nat_sip").exists(), "the unit's modprobe@nf_nat_sip.service loaded nothing"
+    phone = UserAgent(net["phone1"], "alice")
+    provider = UserAgent(net["server"], "bob")
+    inside = Media(net["phone1"], 20000)
+    outside = Media(net["server"], 30000)
+    call = Call(phone, provider, to=provider.endpoint, offer=sdp.audio(inside.address, inside.port))
+    call.establish(sdp.audio(outside.address, outside.port))
+    [offered] = sdp.streams(call.invite_seen.body)
+    [answered] = sdp.streams(call.ok_seen.body)
+    talk(inside, answered, outside, offered)
+    print("a call through the unit has audio both ways")
+
+    before = shown("MainPID")
+    net.gateway.kill()
+    wait_until(lambda: shown("ActiveState") == "active" and shown("MainPID") not in ("0", before), "systemd to start it again",
+               PATIENCE, journal)
+    talk(inside, answered, outside, offered)
+    call.hang_up(by=provider)
+    net.gateway.assert_media_closed()
+    assert shown("NRestarts") == "1", f"it was restarted {shown('NRestarts')} times"
+    print("after kill -9 systemd started it again, the audio went on, and BYE cleaned up")
+
+
+if __name__ == "__main__":
+    main()
