@@ -80,16 +80,24 @@ bool is_dialog_end(int status) {
 }  // namespace
 
 bool Call::owns(const CallMessage& seen) const {
-    return initiator_tag == (inside_initiated ? seen.inside_tag() : seen.remote_tag());
+    if (initiator_tag != (inside_initiated ? seen.inside_tag() : seen.remote_tag())) return false;
+    if (is_of_initial_invite(seen)) {
+        return seen.branch == invite_branch && seen.message.cseq().number == invite_cseq;
+    }
+    return find_dialog(responder_tag(seen)) != nullptr;
 }
 
 std::string_view Call::responder_tag(const CallMessage& seen) const {
     return inside_initiated ? seen.remote_tag() : seen.inside_tag();
 }
 
-Dialog* Call::find_dialog(std::string_view tag) {
+const Dialog* Call::find_dialog(std::string_view tag) const {
     const auto found = std::ranges::find(dialogs, tag, &Dialog::tag);
     return found == dialogs.end() ? nullptr : &*found;
+}
+
+Dialog* Call::find_dialog(std::string_view tag) {
+    return const_cast<Dialog*>(std::as_const(*this).find_dialog(tag));
 }
 
 Dialog* Call::dialog_for(const CallMessage& seen) {
@@ -103,9 +111,12 @@ Dialog* Call::dialog_for(const CallMessage& seen) {
     return &dialogs.back();
 }
 
-bool Call::is_initial_invite(const CallMessage& seen) const {
-    return seen.message.method() == Method::invite && seen.by_inside() == inside_initiated &&
-           seen.message.cseq().number == invite_cseq;
+bool Call::is_of_initial_invite(const CallMessage& seen) const {
+    const auto method = seen.message.method();
+    if (method == Method::cancel) return true;
+    if (method != Method::invite || seen.by_inside() != inside_initiated) return false;
+    return seen.message.is_request() ? seen.to_tag.empty()
+                                     : seen.message.cseq().number == invite_cseq;
 }
 
 void Call::follow(const CallMessage& seen, std::optional<std::vector<OwnStream>> own,
@@ -129,19 +140,10 @@ void Call::follow(const CallMessage& seen, std::optional<std::vector<OwnStream>>
 }
 
 void Call::follow_request(const CallMessage& seen, Time now) {
-    const auto cseq = seen.message.cseq().number;
     switch (seen.message.method()) {
         case Method::invite:
-            if (seen.by_inside() == inside_initiated && seen.to_tag.empty()) {
-                const bool is_first = dialogs.empty() && state != State::ended;
-                const bool is_new = is_first || cseq > invite_cseq;
-                if (state == State::ended && !is_new) return;  // a retransmission after the end
-                if (state != State::established) state = State::ringing;
-                if (is_new) {
-                    invite_cseq = cseq;
-                    dialogs.assign(1, Dialog{});
-                    root_until.reset();
-                }
+            if (is_of_initial_invite(seen) && state == State::ringing) {
+                if (dialogs.empty()) dialogs.emplace_back();
                 deadline = now + kLongestRinging;
             }
             break;
@@ -163,11 +165,13 @@ void Call::follow_request(const CallMessage& seen, Time now) {
 void Call::follow_response(const CallMessage& seen, Time now) {
     const int status = seen.message.status();
     if (status < 200) {
-        if (seen.message.method() == Method::invite && !seen.to_tag.empty()) (void)dialog_for(seen);
+        if (seen.message.method() != Method::invite) return;
+        if (!seen.to_tag.empty()) (void)dialog_for(seen);
+        if (state == State::ringing) deadline = now + kLongestRinging;
         return;
     }
     const auto tag = responder_tag(seen);
-    if (seen.message.method() == Method::invite && is_initial_invite(seen)) {
+    if (seen.message.method() == Method::invite && is_of_initial_invite(seen)) {
         follow_invite_response(seen, status, now);
         return;
     }
@@ -222,16 +226,24 @@ void Call::follow_invite_response(const CallMessage& seen, int status, Time now)
 }
 
 void Call::end_dialog(std::string_view tag, Time now) {
-    std::erase_if(dialogs, [&](const Dialog& dialog) { return dialog.tag == tag; });
-    const bool alive = std::ranges::any_of(dialogs, [this](const Dialog& dialog) {
-        return state == State::ringing || !dialog.tag.empty();
+    const bool others = std::ranges::any_of(dialogs, [&](const Dialog& dialog) {
+        return dialog.tag != tag && (state == State::ringing || !dialog.tag.empty());
     });
-    if (!alive) end(now);
+    if (others) {
+        std::erase_if(dialogs, [&](const Dialog& dialog) { return dialog.tag == tag; });
+    } else {
+        end(now);
+    }
 }
 
+/// The tags stay, so that retransmissions of what is over begin nothing new.
 void Call::end(Time now) {
     state = State::ended;
-    dialogs.clear();
+    for (auto& dialog : dialogs) {
+        dialog.own = {};
+        dialog.remote = {};
+        dialog.bye_until.reset();
+    }
     root_until.reset();
     deadline = now + kTransactionTime;
 }

@@ -14,7 +14,7 @@ std::size_t bucket(const IpAddress& inside, std::string_view call_id) {
 }  // namespace
 
 const IpAddress& CallBook::charged(const Call& call) {
-    return call.inside_initiated ? call.inside : call.remote;
+    return call.charged_to_inside ? call.inside : call.remote;
 }
 
 std::optional<CallId> CallBook::find(const CallMessage& seen, const IpAddress& inside,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
+#include <ranges>
 #include <utility>
 
 #include "core/bounded_table.h"
@@ -12,6 +13,7 @@
 #include "core/second_opinion.h"
 #include "core/spelling.h"
 #include "sipnat/sip/tag.h"
+#include "sipnat/sip/uri.h"
 
 namespace sipnat {
 
@@ -26,6 +28,22 @@ constexpr std::chrono::seconds kFlowTimeout{3600};
 /// Ports and routes that the kernel turned down for one message before it gets no media.
 constexpr int kMostAttempts = 32;
 constexpr std::size_t kMostRefusals = 4096;
+
+/// What peers name calls by is remembered: it must not be theirs to choose how much.
+constexpr std::size_t kLongestName = 512;
+constexpr std::size_t kLongestDetail = 200;
+
+std::string_view top_branch(const sip::Message& message) {
+    const auto via = sip::parse_top_via(message.text(), message.find(HeaderKind::via)->value);
+    return via ? via->branch.in(message.text()) : std::string_view{};
+}
+
+bool can_be_remembered(const sip::Message& message) {
+    return message.value(HeaderKind::call_id).size() <= kLongestName &&
+           sip::tag_of(message, HeaderKind::from).size() <= kLongestName &&
+           sip::tag_of(message, HeaderKind::to).size() <= kLongestName &&
+           top_branch(message).size() <= kLongestName;
+}
 
 bool negotiates(Method method) {
     return method == Method::invite || method == Method::ack || method == Method::prack ||
@@ -202,6 +220,12 @@ class Engine::Implementation {
             if (settings_.on_malformed == OnMalformed::drop) decision_.verdict = Verdict::drop;
             return;
         }
+        if (!can_be_remembered(*message)) {
+            decision_.reason = Reason::malformed;
+            decision_.detail =
+                "Call-ID, tag or branch of over " + std::to_string(kLongestName) + " bytes";
+            return;
+        }
         decide(packet, *message, now);
     }
 
@@ -223,9 +247,11 @@ class Engine::Implementation {
 
         const auto from_tag = sip::tag_of(message, HeaderKind::from);
         const auto to_tag = sip::tag_of(message, HeaderKind::to);
+        const auto branch = top_branch(message);
         std::vector<OwnStream> own;
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
-            const Perspective perspective{inside, peer, {message, outgoing, from_tag, to_tag}};
+            const Perspective perspective{
+                inside, peer, {message, outgoing, from_tag, to_tag, branch}};
             if (outgoing && session) {
                 own = read_own_streams(*session, message.text(), inside, media_);
             }
@@ -256,6 +282,9 @@ class Engine::Implementation {
                 std::optional<Refusal>& refusal, Time now) {
         const auto& seen = perspective.seen;
         auto id = book_.find(seen, perspective.inside.real.address, perspective.peer.real.address);
+        // A host that reaches itself through the gateway is both sides of one call.
+        const auto same = [&id](const Change& other) { return other.id == id; };
+        if (id && std::ranges::any_of(changes_, same)) return;
         Change change{};
         if (id) {
             change.before = book_.at(*id);
@@ -301,9 +330,10 @@ class Engine::Implementation {
     /// An INVITE does; so does what can only be part of a call that began before this process.
     static bool begins_call(const CallMessage& seen, bool has_session) {
         const bool is_invite = seen.message.method() == Method::invite;
-        if (seen.message.is_request() && is_invite) return true;
+        if (seen.message.is_request() && is_invite && seen.to_tag.empty()) return true;
+        // From outside anybody can send such a thing.
         const bool in_dialog = !seen.to_tag.empty() && seen.message.status() < 300;
-        return has_session && in_dialog && negotiates(seen.message.method());
+        return seen.outgoing && has_session && in_dialog && negotiates(seen.message.method());
     }
 
     static Call new_call(const Packet& packet, const Perspective& perspective, Time now) {
@@ -313,11 +343,16 @@ class Engine::Implementation {
         call.remote = perspective.peer.real.address;
         call.call_id = seen.message.value(HeaderKind::call_id);
         call.inside_initiated = seen.by_inside();
+        call.charged_to_inside = seen.outgoing;
         call.initiator_tag = seen.from_tag;
         call.master = packet.flow.original;
-        const bool begun_before = seen.message.is_request() && !seen.to_tag.empty();
+        const bool begun_before = !seen.to_tag.empty() && (seen.message.is_request() ||
+                                                           seen.message.method() != Method::invite);
         call.state = begun_before ? Call::State::established : Call::State::ringing;
-        if (!seen.message.is_request()) call.invite_cseq = seen.message.cseq().number;
+        if (!begun_before) {
+            call.invite_cseq = seen.message.cseq().number;
+            call.invite_branch = seen.branch;
+        }
         call.deadline = now + (begun_before ? kLongestSilence : kLongestRinging);
         return call;
     }
@@ -383,7 +418,7 @@ class Engine::Implementation {
     }
 
     void undo() {
-        for (auto& change : changes_) {
+        for (auto& change : std::views::reverse(changes_)) {
             for (const auto& key : change.acquired)
                 media_.undo(key);
             if (change.before) {
@@ -462,7 +497,7 @@ class Engine::Implementation {
         decision_ = {};
         decision_.flow_timeout = kFlowTimeout;
         decision_.reason = Reason::second_opinion;
-        decision_.detail = *std::move(opinion.difference);
+        decision_.detail = opinion.difference->substr(0, kLongestDetail);
         return false;
     }
 

@@ -145,12 +145,13 @@ std::vector<OwnStream> read_own_streams(const sdp::Session& session, std::string
         } else if (is(connection, owner.shown.address)) {
             stream.components = outside_components(line, text, owner, media);
         }
+        if (stream.components.size() < 2) continue;
         // RTCP that goes to another host is not ours, and a=rtcp:9 is a placeholder.
         const auto& rtcp = line.rtcp_connection;
         const bool elsewhere =
             rtcp && rtcp->parsed != connection->parsed && rtcp->parsed != owner.real.address;
         const bool closed = line.rtcp_port_text && line.rtcp_port < kFirstOpenPort;
-        if (stream.components.size() > 1 && (elsewhere || closed)) stream.components.resize(1);
+        if (elsewhere || closed) stream.components.resize(1);
     }
     return streams;
 }

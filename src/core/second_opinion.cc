@@ -55,9 +55,25 @@ bool has_bare_carriage_return(std::string_view text) {
     return false;
 }
 
+/// Blanks around a value, and the quotes of a quoted one, are not part of it.
+std::string_view bare(std::string_view text) {
+    constexpr std::string_view kAround = " \t\r\n\"";
+    const auto first = text.find_first_not_of(kAround);
+    if (first == std::string_view::npos) return {};
+    return text.substr(first, text.find_last_not_of(kAround) - first + 1);
+}
+
+/// Numbers are compared by value: 0009 is 9.
+std::string_view without_zeros(std::string_view digits) {
+    const auto first = digits.find_first_not_of('0');
+    return first == std::string_view::npos ? digits.substr(0, 1) : digits.substr(first);
+}
+
 class Comparison {
   public:
     void expect_same(std::string_view field, std::string_view ours, std::string_view theirs) {
+        ours = bare(ours);
+        theirs = bare(theirs);
         if (difference_ || ours == theirs) return;
         difference_ = std::string(field) + ": \"" + std::string(ours) + "\" and \"" +
                       std::string(theirs) + "\"";
@@ -67,8 +83,8 @@ class Comparison {
     }
     /// Addresses are compared by value where both are some.
     void expect_same_host(std::string_view field, std::string_view ours, std::string_view theirs) {
-        const auto a = IpAddress::parse(ours);
-        if (a && a == IpAddress::parse(theirs)) return;
+        const auto a = IpAddress::parse(bare(ours));
+        if (a && a == IpAddress::parse(bare(theirs))) return;
         expect_same(field, ours, theirs);
     }
     [[nodiscard]] std::optional<std::string> difference() && { return std::move(difference_); }
@@ -125,7 +141,7 @@ void compare_headers(const sip::Message& message, const osip_message_t& theirs,
     }
     if (theirs.cseq != nullptr) {
         comparison.expect_same("CSeq number", std::to_string(message.cseq().number),
-                               view(theirs.cseq->number));
+                               without_zeros(bare(view(theirs.cseq->number))));
         comparison.expect_same("CSeq method", our_method(message), view(theirs.cseq->method));
     }
     comparison.expect_same("From tag", sip::tag_of(message, HeaderKind::from), tag_of(theirs.from));

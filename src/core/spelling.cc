@@ -8,6 +8,8 @@ namespace {
 
 // Longer names than this are not worth remembering: the canonical text serves.
 constexpr std::size_t kLongestName = 256;
+/// host:port with a name of DNS's full length; blanks around the colon are legal, and a peer's to add.
+constexpr std::size_t kLongestText = 300;
 
 }  // namespace
 
@@ -23,6 +25,7 @@ Spellings::Key Spellings::key(const Party& inside, const Party& remote, std::str
 void Spellings::note_request(const Party& inside, const Party& remote, std::string_view branch,
                              WrittenRequest written) {
     if (branch.empty() || branch.size() > kLongestName) return;
+    if (written.sent_by.size() > kLongestText) return;
     requests_.put(key(inside, remote, branch), std::move(written));
 }
 
@@ -34,7 +37,7 @@ const WrittenRequest* Spellings::request(const Party& inside, const Party& remot
 
 void Spellings::note_contact(const Party& inside, const Party& remote, std::string_view user,
                              std::string_view host_port) {
-    if (user.size() > kLongestName) return;
+    if (user.size() > kLongestName || host_port.size() > kLongestText) return;
     contacts_.put(key(inside, remote, user), std::string(host_port));
 }
 

@@ -23,6 +23,9 @@ namespace sipnat::daemon {
 
 namespace {
 
+/// After a state file that could not be written: a full disk is not mended by trying for each packet.
+constexpr std::chrono::seconds kSaveRetry{10};
+
 /// Goes on during suspend, as conntrack's timers do.
 Time now_by_clock() {
     timespec time{};
@@ -100,7 +103,10 @@ void Daemon::restore() {
     if (engine_.calls() > 0) {
         log(Level::notice, fmt::format("{} running calls restored", engine_.calls()));
     }
-    save_all();
+    if (auto begun = state_file_.replace(engine_.save()); !begun) {
+        save_again_ = now_by_clock() + kSaveRetry;
+        report(std::move(begun), "save state");
+    }
     exclude_forwards();
     report(executor_.guard_only(engine_.media()), "guard media ports");
 
@@ -115,10 +121,14 @@ void Daemon::restore() {
 }
 
 void Daemon::exclude_forwards() {
-    std::vector<PortRange> ranges;
-    for (const auto& forward : overlapping_forwards(configuration_.settings.media_ports)) {
-        ranges.push_back(forward.ports);
+    const auto forwards = overlapping_forwards(configuration_.settings.media_ports);
+    if (!forwards) {
+        log(Level::error, forwards.error().text());
+        return;  // those that were known stay excluded
     }
+    std::vector<PortRange> ranges;
+    for (const auto& forward : *forwards)
+        ranges.push_back(forward.ports);
     engine_.exclude_ports(ranges);
 }
 
@@ -203,8 +213,7 @@ Result<void> Daemon::serve_queue() {
     // On file before it is in effect: a packet whose verdict never comes is sent again.
     save_changes();
     report(queue_.flush(), "send verdicts");
-    close(to_close_);
-    to_close_.clear();
+    close_pending();
     return {};
 }
 
@@ -221,7 +230,8 @@ void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
     if (is_failure(decision.reason)) {
         packet_log_.note(
             decision.reason,
-            view->tuple.text() + (decision.detail.empty() ? "" : ": " + decision.detail), now);
+            packet.flow.original.text() + (decision.detail.empty() ? "" : ": " + decision.detail),
+            now);
     }
     answer(queued, *view, decision);
     to_close_.insert(to_close_.end(), decision.close.begin(), decision.close.end());
@@ -230,8 +240,11 @@ void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
 Decision Daemon::decide(const Packet& packet, std::uint32_t mark, Time now) {
     auto decision = engine_.handle(packet, now);
     while (decision.needs_kernel()) {
+        // What an earlier message of this batch closed may be what this one opens again.
+        close_pending();
         const auto answer = executor_.open_holes(decision, mark);
         const bool final = answer.kind == KernelAnswer::Kind::done;
+        if (final && !answer.text.empty()) log(Level::error, answer.text);
         decision = engine_.settle(packet, answer, now);
         if (final) break;
     }
@@ -266,18 +279,23 @@ void Daemon::run_timers(Time now) {
     report(executor_.sweep(work.sweep), "delete flows of ended calls");
 }
 
+void Daemon::close_pending() {
+    close(to_close_);
+    to_close_.clear();
+}
+
 void Daemon::close(std::span<const Hole> holes) {
     if (!holes.empty()) report(executor_.close_holes(holes), "close media");
 }
 
 void Daemon::save_changes() {
     if (!engine_.has_changes()) return;
-    report(state_file_.append(engine_.take_changes()), "save state");
-    if (state_file_.is_outgrown()) save_all();
-}
-
-void Daemon::save_all() {
-    report(state_file_.replace(engine_.save()), "save state");
+    const auto now = now_by_clock();
+    if (now < save_again_) return;  // the changes wait
+    auto saved = state_file_.append(engine_.take_changes());
+    if (!saved || state_file_.is_outgrown()) saved = state_file_.replace(engine_.save());
+    if (!saved) save_again_ = now + kSaveRetry;
+    report(std::move(saved), "save state");
 }
 
 void Daemon::reload() {
@@ -293,11 +311,16 @@ void Daemon::reload() {
             fresh->queue = configuration_.queue;
             fresh->paths = configuration_.paths;
         }
-        configuration_ = *std::move(fresh);
-        engine_.set_settings(configuration_.settings);
-        exclude_forwards();
-        report(load_table(configuration_), "load table");
-        log(Level::notice, "settings reloaded");
+        if (auto loaded = load_table(*fresh); !loaded) {
+            report(std::move(loaded), "load table; the running settings stay");
+        } else {
+            configuration_ = *std::move(fresh);
+            engine_.set_settings(configuration_.settings);
+            exclude_forwards();
+            // After an administrator's "flush ruleset" the set is a new one.
+            report(executor_.guard_only(engine_.media()), "guard media ports");
+            log(Level::notice, "settings reloaded");
+        }
     }
     sd_notify(0, "READY=1");
 }

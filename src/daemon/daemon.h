@@ -41,9 +41,9 @@ class Daemon {
     void answer(const netfilter::QueuedPacket& queued, const PacketView& view,
                 const Decision& decision);
     void run_timers(Time now);
+    void close_pending();
     void close(std::span<const Hole> holes);
     void save_changes();
-    void save_all();
     void reload();
     void report(Result<void> result, const char* what);
     [[nodiscard]] int poll_timeout(Time now) const;
@@ -61,6 +61,7 @@ class Daemon {
     Engine engine_;
     PacketLog packet_log_;
     Time started_;
+    Time save_again_{};
     std::vector<Hole> to_close_;  ///< after the verdicts of this batch
 };
 

@@ -17,7 +17,11 @@ using Kind = KernelAnswer::Kind;
 constexpr std::uint32_t kEntryTimeout = 3600;  // seconds; every verdict of a call sets it again
 
 KernelAnswer refused(const Error& error) {
-    return {Kind::refused, {}, error.text()};
+    // "Too many open files", as the kernel has it, sends an administrator the wrong way.
+    const bool full = error.code == EMFILE;
+    return {Kind::refused,
+            {},
+            error.text() + (full ? " (net.netfilter.nf_conntrack_expect_max is reached)" : "")};
 }
 
 std::vector<Endpoint> guarded(std::span<const Hole> holes) {
@@ -85,13 +89,23 @@ KernelAnswer Executor::open_holes(const Decision& decision, std::uint32_t mark) 
         // One that rests from an earlier call loses its lifetime.
         if (auto done = guard_.update(ports, elements(ports)); !done) return refused(done.error());
     }
+    auto answer = open_guarded(decision, mark);
+    if (answer.kind != Kind::done && !ports.empty()) {
+        // They are given back, perhaps to a service of the gateway's.
+        if (auto done = guard_.update(ports, {}); !done) answer.text += "; " + done.error().text();
+    }
+    return answer;
+}
+
+KernelAnswer Executor::open_guarded(const Decision& decision, std::uint32_t mark) {
     if (decision.entry && !entry_made_) {
         if (auto obstacle = make_entry(*decision.entry, mark)) return *obstacle;
         entry_made_ = true;
     }
     auto answer = expect(decision.open);
     if (answer.kind != Kind::done) return answer;
-    if (auto done = forget_early_media(decision.open); !done) return refused(done.error());
+    // The holes are open; what ran ahead of them can't be a reason to close them again.
+    if (auto done = forget_early_media(decision.open); !done) answer.text = done.error().text();
     return answer;
 }
 
@@ -215,11 +229,13 @@ Result<void> Executor::guard_only(const MediaTable& media) {
     const auto flush =
         "flush set inet " + std::string(netfilter::kTable) + " " + netfilter::kMediaSet + "\n";
     if (auto done = netfilter::run_ruleset(flush, netfilter::RulesetMode::load); !done) return done;
-    std::vector<Endpoint> ports;
+    std::vector<netfilter::SetElement> ports;
     for (const auto& [key, mapping] : media.mappings()) {
-        if (key.inside != mapping.outside) ports.push_back(mapping.outside);
+        if (key.inside == mapping.outside) continue;
+        const auto lifetime = mapping.uses.empty() ? std::optional(kRest) : std::nullopt;
+        ports.push_back({mapping.outside, lifetime});
     }
-    return guard_.update({}, elements(ports));
+    return guard_.update({}, ports);
 }
 
 Result<std::vector<Endpoint>> Executor::reply_destinations() {

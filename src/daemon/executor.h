@@ -28,14 +28,15 @@ class Executor {
 
     /// A new packet: its flow's entry has not been made yet.
     void begin_packet() { entry_made_ = false; }
-    /// Does what `decision` needs before its packet may leave. `mark` is the flow's.
+    /// Does what `decision` needs before its packet may leave, or none of it. `mark` is the flow's.
+    /// A text beside Kind::done is a fault that the admin should read.
     [[nodiscard]] KernelAnswer open_holes(const Decision& decision, std::uint32_t mark);
     /// Removes expectations. What the kernel has removed already is no failure.
     [[nodiscard]] Result<void> close_holes(std::span<const Hole> holes);
     /// Deletes the flows that expectations of ended streams made.
     [[nodiscard]] Result<void> sweep(std::span<const EndedMedia> ended);
 
-    /// Guards the ports of mappings that were restored, and no others.
+    /// Guards the ports of these mappings, resting ones for their rest, and no others.
     [[nodiscard]] Result<void> guard_only(const MediaTable& media);
     /// Expectations of ours in the kernel, by whichever process they were made.
     [[nodiscard]] Result<std::vector<Expectation>> expectations() { return expectations_.dump(); }
@@ -49,6 +50,7 @@ class Executor {
     Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
              netfilter::Routes routes, netfilter::MediaGuard guard);
 
+    [[nodiscard]] KernelAnswer open_guarded(const Decision& decision, std::uint32_t mark);
     [[nodiscard]] std::optional<KernelAnswer> find_obstacle(const Decision& decision);
     [[nodiscard]] Result<bool> is_beside_the_peer(const Hole& hole);
     [[nodiscard]] std::optional<KernelAnswer> make_entry(const EntryRequest& request,

@@ -54,9 +54,10 @@ Result<void> load_table(const config::Configuration& configuration) {
     return netfilter::load_ruleset(configuration.paths.ruleset, variables);
 }
 
-std::vector<netfilter::PortForward> overlapping_forwards(const PortRange& media) {
-    auto forwards = netfilter::port_forwards().value_or(std::vector<netfilter::PortForward>{});
-    std::erase_if(forwards, [&](const netfilter::PortForward& forward) {
+Result<std::vector<netfilter::PortForward>> overlapping_forwards(const PortRange& media) {
+    auto forwards = netfilter::port_forwards();
+    if (!forwards) return forwards;
+    std::erase_if(*forwards, [&](const netfilter::PortForward& forward) {
         return forward.ports.high < media.low || forward.ports.low > media.high;
     });
     return forwards;
@@ -78,9 +79,13 @@ std::vector<std::string> warnings_of(const netfilter::Probe& probe,
             "allowed (set it with sysctl, in the initial network namespace)",
             *probe.expect_max, *probe.expect_max / kExpectationsACall, calls));
     }
-    for (const auto& forward : overlapping_forwards(configuration.settings.media_ports)) {
-        warnings.push_back(overlap_text(forward));
+    const auto forwards = overlapping_forwards(configuration.settings.media_ports);
+    if (!forwards) {
+        warnings.push_back(forwards.error().text());
+        return warnings;
     }
+    for (const auto& forward : *forwards)
+        warnings.push_back(overlap_text(forward));
     return warnings;
 }
 

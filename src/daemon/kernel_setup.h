@@ -22,9 +22,10 @@ namespace sipnat::daemon {
 /// of the first moment pass by it.
 [[nodiscard]] Result<void> load_table(const config::Configuration& configuration);
 
-/// Port forwards that lie in the media range, each with the rule that makes it. Empty also where
-/// the ruleset can't be read (without root).
-[[nodiscard]] std::vector<netfilter::PortForward> overlapping_forwards(const PortRange& media);
+/// Port forwards that lie in the media range, each with the rule that makes it. Fails where the
+/// ruleset can't be read (without root).
+[[nodiscard]] Result<std::vector<netfilter::PortForward>> overlapping_forwards(
+    const PortRange& media);
 [[nodiscard]] std::string overlap_text(const netfilter::PortForward& forward);
 
 /// What works, but will bite: for `status` and the log.

@@ -24,7 +24,9 @@ std::string printable(std::string_view text) {
 void log(Level level, std::string_view text) {
     static const bool to_journal = std::getenv("JOURNAL_STREAM") != nullptr;
     const auto prefix = to_journal ? fmt::format("<{}>", static_cast<int>(level)) : "sipnatd: ";
-    fmt::print(stderr, "{}{}\n", prefix, printable(text));
+    const auto line = prefix + printable(text) + "\n";
+    // A log that can't be written is no reason to stop.
+    (void)std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
 void PacketLog::note(Reason reason, std::string_view text, Time now) {

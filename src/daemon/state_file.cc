@@ -107,11 +107,13 @@ Json json_of(const Call& call) {
             {"remote", call.remote.text()},
             {"call_id", call.call_id},
             {"inside_initiated", call.inside_initiated},
+            {"charged_to_inside", call.charged_to_inside},
             {"initiator_tag", call.initiator_tag},
             {"master", json_of(call.master)},
             {"inside_sends", static_cast<int>(call.inside_sends)},
             {"state", static_cast<int>(call.state)},
             {"invite_cseq", call.invite_cseq},
+            {"invite_branch", call.invite_branch},
             {"dialogs", std::move(dialogs)},
             {"root_until", json_of(call.root_until)},
             {"deadline", json_of(std::optional(call.deadline))},
@@ -211,11 +213,13 @@ Call call_of(const Json& json) {
     call.remote = address_of(json.at("remote"));
     call.call_id = json.at("call_id");
     call.inside_initiated = json.at("inside_initiated");
+    call.charged_to_inside = json.at("charged_to_inside");
     call.initiator_tag = json.at("initiator_tag");
     call.master = tuple_of(json.at("master"));
     call.inside_sends = enum_of(json.at("inside_sends"), FlowDirection::reply);
     call.state = enum_of(json.at("state"), Call::State::ended);
     call.invite_cseq = json.at("invite_cseq");
+    call.invite_branch = json.at("invite_branch");
     for (const auto& dialog : json.at("dialogs"))
         call.dialogs.push_back(dialog_of(dialog));
     call.root_until = time_of(json.at("root_until"));
@@ -239,9 +243,11 @@ SavedState::SavedMapping mapping_of(const Json& json) {
 }
 
 /// A call's identity: what Call::owns() and the book's hosts compare.
-using CallName = std::tuple<IpAddress, IpAddress, std::string, bool, std::string>;
+using CallName =
+    std::tuple<IpAddress, IpAddress, std::string, bool, std::string, std::string, std::uint32_t>;
 CallName name_of(const Call& call) {
-    return {call.inside, call.remote, call.call_id, call.inside_initiated, call.initiator_tag};
+    return {call.inside,        call.remote,        call.call_id,    call.inside_initiated,
+            call.initiator_tag, call.invite_branch, call.invite_cseq};
 }
 
 struct Known {

@@ -168,11 +168,9 @@ Result<void> EndpointSet::update(std::span<const Endpoint> remove,
                                               : std::span<const SetElement>{};
         add = add.subspan(added_now.size());
 
-        auto done = impl_->commit(removed_now, added_now, Removal::exact);
-        if (!done && done.error().code == ENOENT && !removed_now.empty()) {
-            done = impl_->commit(removed_now, added_now, Removal::add_first);
-        }
-        if (!done) {
+        // A transaction that fails waits for a grace period of the kernel's: what may not be there
+        // is put there first, rather than tried.
+        if (auto done = impl_->commit(removed_now, added_now, Removal::add_first); !done) {
             return done;
         }
     }

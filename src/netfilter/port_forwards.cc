@@ -65,13 +65,14 @@ void add_forwards(const Json& rule, std::vector<PortForward>& forwards) {
 
 std::vector<PortForward> find_port_forwards(std::string_view json) {
     std::vector<PortForward> forwards;
-    try {
-        const auto ruleset = Json::parse(json);
-        for (const auto& object : ruleset.at("nftables")) {
+    const auto ruleset = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+    if (!ruleset.is_object() || !ruleset.value("nftables", Json()).is_array()) return forwards;
+    for (const auto& object : ruleset["nftables"]) {
+        try {
             if (object.contains("rule")) add_forwards(object["rule"], forwards);
+        } catch (const Json::exception&) {
+            continue;  // a rule of a kind that is not known here
         }
-    } catch (const Json::exception&) {
-        // As documented: what can't be read holds none from here on.
     }
     return forwards;
 }

@@ -74,7 +74,8 @@ Result<std::string> ruleset_as_json() {
     if (!context) {
         return fail_errno("list nft rules", "", ENOMEM);
     }
-    nft_ctx_output_set_flags(context.get(), NFT_CTX_OUTPUT_JSON);
+    // Without the elements of named sets: blocklists are long.
+    nft_ctx_output_set_flags(context.get(), NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_TERSE);
     if (nft_run_cmd_from_buffer(context.get(), "list ruleset") != 0) {
         return fail("list nft rules", "", error_text(context.get()));
     }

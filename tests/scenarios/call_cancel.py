@@ -23,6 +23,7 @@ def run(lab):
         contact = sip.uri_of(seen.message["Contact"])
         call = Call(provider, phone, to=sip.endpoint_of(contact), uri=contact, offer=sdp.audio("203.0.113.10", 30000))
         assert call.invite().uri == phone.contact
-        call.respond(180)
+        call.respond(183, sdp.audio("192.168.77.2", 20010))
+        assert net.gateway.media_expectations() or lab.arm == "none", "early media has its ports open"
         call.cancel()
         net.gateway.assert_media_closed()

@@ -1,14 +1,14 @@
 // One call as one inside party has it: its dialogs, and what each side's SDP asked for.
 //
 // A call is not a Call-ID (two phones of one gateway that talk through an outside proxy share it,
-// with the same tags): its key is the inside host, the remote host, the Call-ID and who initiated
-// it with which tag; each responder's tag is a dialog of its own (forks).
+// with the same tags; a proxy that forks sends one INVITE to the same host twice): it is one INVITE
+// transaction, by its branch, between one inside and one remote host, and the dialogs that came of
+// it, each with its responder's tag.
 //
-//     INVITE (offer)     pending of its transaction, in the root dialog ""
-//     18x, 200 tag=x     dialog x begins as a copy of the root
-//     200                what was pending of the INVITE is what holds in dialog x
-//     4xx                what was pending is gone; what held before holds (re-INVITE), or the call
-//     is over
+//     INVITE (offer)    pending of its transaction, in the root dialog ""
+//     18x, 200 tag=x    dialog x begins as a copy of the root
+//     200               what was pending of the INVITE is what holds in dialog x
+//     4xx               what was pending is gone; what held before holds (re-INVITE), or it is over
 //
 // `wanted()` derives from that which holes must be open; the engine opens and closes the
 // difference. Everything is a plain value: a call can be copied before a message and put back when
@@ -32,7 +32,8 @@ namespace sipnat {
 /// 64*T1 (RFC 3261 17.1.1.2): how long an unanswered BYE or CANCEL, a retry after a challenge, and
 /// the retransmissions of an ended call are waited for.
 inline constexpr std::chrono::seconds kTransactionTime{32};
-/// An INVITE without a final answer is given up (RFC 3261 timer C is 3 minutes from the last 1xx).
+/// An INVITE without a final answer is given up this long after its last 1xx (RFC 3261 timer C, with
+/// room: that is 3 minutes).
 inline constexpr std::chrono::minutes kLongestRinging{10};
 /// An established call that says nothing for a day is over; expectations live as long.
 inline constexpr std::chrono::hours kLongestSilence{24};
@@ -90,6 +91,7 @@ struct CallMessage {
     bool outgoing = false;  ///< the inside party sent it
     std::string_view from_tag;
     std::string_view to_tag;
+    std::string_view branch;  ///< of the top Via
     /// Who started the transaction.
     [[nodiscard]] bool by_inside() const { return message.is_request() == outgoing; }
     [[nodiscard]] TransactionId transaction() const { return {by_inside(), message.cseq().number}; }
@@ -104,18 +106,20 @@ struct Call {
     IpAddress remote;
     std::string call_id;
     bool inside_initiated = false;
+    bool charged_to_inside = false;  ///< the inside host sent what began it
     std::string initiator_tag;
     Tuple master;  ///< original tuple of the flow that its last message came on
     FlowDirection inside_sends = FlowDirection::original;
 
     State state = State::ringing;
     std::uint32_t invite_cseq = 0;  ///< of the initial INVITE
+    std::string invite_branch;      ///< of its top Via
     std::vector<Dialog> dialogs;    ///< the first is the root while there is one
     std::optional<Time> root_until;
     Time deadline{};             ///< it ends then, or is forgotten if it has ended
     std::vector<HoleKey> holes;  ///< those it holds now: sorted
 
-    /// The tags of this message are those of this call.
+    /// This message is part of the call's INVITE transaction, or of one of its dialogs.
     [[nodiscard]] bool owns(const CallMessage& seen) const;
 
     /// Follows one message: `own` or `peer` is its SDP if it has one (RFC 3264, 6337).
@@ -135,10 +139,12 @@ struct Call {
     void follow_invite_response(const CallMessage& seen, int status, Time now);
     void end(Time now);
     void end_dialog(std::string_view tag, Time now);
+    [[nodiscard]] const Dialog* find_dialog(std::string_view tag) const;
     [[nodiscard]] Dialog* find_dialog(std::string_view tag);
     Dialog* dialog_for(const CallMessage& seen);
     [[nodiscard]] std::string_view responder_tag(const CallMessage& seen) const;
-    [[nodiscard]] bool is_initial_invite(const CallMessage& seen) const;
+    /// It can be part of an initial INVITE's transaction only, perhaps of this call's.
+    [[nodiscard]] bool is_of_initial_invite(const CallMessage& seen) const;
 };
 
 }  // namespace sipnat

@@ -147,17 +147,20 @@ void expect_same(const Dialog& one, const Dialog& other) {
 }
 
 void expect_same(const Call& one, const Call& other) {
-    const auto& [inside, remote, call_id, inside_initiated, initiator_tag, master, inside_sends,
-                 state, invite_cseq, dialogs, root_until, deadline, holes] = one;
+    const auto& [inside, remote, call_id, inside_initiated, charged_to_inside, initiator_tag,
+                 master, inside_sends, state, invite_cseq, invite_branch, dialogs, root_until,
+                 deadline, holes] = one;
     EXPECT_EQ(inside, other.inside);
     EXPECT_EQ(remote, other.remote);
     EXPECT_EQ(call_id, other.call_id);
     EXPECT_EQ(inside_initiated, other.inside_initiated);
+    EXPECT_EQ(charged_to_inside, other.charged_to_inside);
     EXPECT_EQ(initiator_tag, other.initiator_tag);
     EXPECT_EQ(master, other.master);
     EXPECT_EQ(inside_sends, other.inside_sends);
     EXPECT_EQ(state, other.state);
     EXPECT_EQ(invite_cseq, other.invite_cseq);
+    EXPECT_EQ(invite_branch, other.invite_branch);
     EXPECT_EQ(root_until, other.root_until);
     EXPECT_EQ(deadline, other.deadline);
     EXPECT_EQ(holes, other.holes);
