@@ -1,13 +1,13 @@
 // The headers' half of the rewriting: the table of places, as code.
 //
-//                        outwards (S → S')                 inwards (R' → R)
-//     Request-URI        –                                 full endpoint, maddr
-//     Via                top one of requests               top one of responses, with received,
-//     rport Contact            every value                       every value From, To host host of
-//     the field that names the receiver:
-//                                                          To in requests, From in responses, both
-//                                                          in REGISTER (all phones share one
-//                                                          outside host)
+//                    outwards (S → S')      inwards (R' → R)
+//     Request-URI    –                      full endpoint, maddr
+//     Via            top one of requests    top one of responses, with received and rport
+//     Contact        every value            every value
+//     From, To       host                   host of the field that names the receiver
+//
+// All phones share one outside host, so From and To name the receiver only where it must be the
+// receiver: To in requests, From in responses, both in REGISTER.
 //
 // Inwards the text that the receiver wrote itself comes first, the canonical one second.
 #pragma once

@@ -16,9 +16,8 @@ namespace sipnat {
 
 /// Of one request that an inside party sent. Empty texts: that field did not name the sender.
 struct WrittenRequest {
-    std::string sent_by;  ///< of its top Via, with the port if it wrote one
-    bool via_edited =
-        false;  ///< it named the inside endpoint; else it wrote the outside one itself
+    std::string sent_by;      ///< of its top Via, with the port if it wrote one
+    bool via_edited = false;  ///< it named the inside endpoint, and not the outside one itself
     std::string from_host;
     std::string to_host;
 };

@@ -1,9 +1,9 @@
 // The state file: what the engine needs to go on with running calls after a restart.
 //
 //     sipnat-state 1 <boot id>
-//     <crc32> {"calls":[…],"mappings":[…]}      all calls, when the file was begun
-//     <crc32> {"calls":[…],"mappings":[…]}      those that changed since, one line a batch of
-//     packets …
+//     <crc32> {"calls":[…],"mappings":[…]}    all calls, when the file was begun
+//     <crc32> {"calls":[…],"mappings":[…]}    those that changed since: a line a batch of packets
+//     …
 //
 // So what a message changed is on file, with one write, before the next message is looked at: a
 // process that is killed loses nothing but the message in its hands. When the changes outgrow the

@@ -1,9 +1,8 @@
 // Netlink messages as bytes: the writer and the reader below every codec of this folder.
 //
 //      nlmsghdr (16)  length, type, flags, sequence, port id        host order
-//      nfgenmsg (4)   family, version, resource id                  resource id in network order
-//      nlattr  (4+n)  length, type, payload, zeros up to 4 bytes    ctnetlink's payloads: network
-//      order
+//      nfgenmsg (4)   family, version, resource id                  the id in network order
+//      nlattr  (4+n)  length, type, payload, zeros up to 4 bytes    ctnetlink's in network order
 //
 // The reader works on spans of exactly the bytes at hand and assumes no alignment, so that garbage
 // from a capture or a fuzzer is refused and never overread. Neither does I/O.

@@ -210,7 +210,7 @@ class Traffic {
     }
 
     std::string with_body(std::string head, const Side& sender, const Side& receiver) {
-        const auto kind = choices_.pick(8);
+        const auto kind = choices_.pick(9);
         if (kind == 0) return head + "Content-Length: 0\r\n\r\n";
         auto body = sdp(kind, sender, receiver);
         if (kind == 7) {
@@ -265,6 +265,11 @@ class Traffic {
             case 6:
                 return body + "m=audio " + choices_.one_of(kPorts) +
                        "/3 RTP/AVP 0\r\nc=" + in(media_address(sender, receiver)) + "\r\n";
+            case 8: {  // a port for RTCP with an address of its own, and no c= anywhere
+                const auto connection = body.find("c=");
+                body.erase(connection, body.find("t=") - connection);
+                return body + "a=rtcp:" + choices_.one_of(kPorts) + " " + address + "\r\n";
+            }
             default:
                 return body;
         }

@@ -62,9 +62,8 @@ struct KernelAnswer {
 /// The counters that `status` shows.
 struct Counters {
     std::array<std::uint64_t, kReasons> packets{};  ///< by final Reason
-    std::uint64_t stricter_message =
-        0;                           ///< libosip2 could not parse a message that opened something
-    std::uint64_t stricter_sdp = 0;  ///< … or its SDP
+    std::uint64_t stricter_message = 0;  ///< libosip2 refused a message that opened something
+    std::uint64_t stricter_sdp = 0;      ///< … or its SDP
     std::uint64_t holes_opened = 0;
     std::uint64_t holes_closed = 0;
 };

@@ -20,8 +20,6 @@ namespace sipnat::netfilter {
 inline constexpr const char* kTable = "sipnat";  ///< of family inet
 /// Outside media ports that are ours: new UDP to them is dropped unless it is expected.
 inline constexpr const char* kMediaSet = "media";
-/// Outside ports of expected signalling flows: queued like those to a SIP port.
-inline constexpr const char* kSignallingSet = "signalling";
 
 /// One `-D name=value`.
 struct RulesetVariable {
