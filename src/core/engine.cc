@@ -349,7 +349,9 @@ class Engine::Implementation {
         const bool begun_before = !seen.to_tag.empty() && (seen.message.is_request() ||
                                                            seen.message.method() != Method::invite);
         call.state = begun_before ? Call::State::established : Call::State::ringing;
-        if (!begun_before) {
+        if (begun_before) {
+            call.dialogs.emplace_back().tag = seen.to_tag;
+        } else {
             call.invite_cseq = seen.message.cseq().number;
             call.invite_branch = seen.branch;
         }

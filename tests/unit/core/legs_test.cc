@@ -86,6 +86,17 @@ TEST_F(Legs, ARequestWithinAnUnknownDialogFromOutsideBeginsNothing) {
     EXPECT_EQ(gateway.engine.calls(), 0U);
 }
 
+TEST_F(Legs, ARefusedMessageOfAnUnknownDialogIsOneCallHoweverOftenItComes) {
+    gateway.kernel = [](const Decision&) {
+        return KernelAnswer{KernelAnswer::Kind::refused, {}, "no"};
+    };
+    const auto text = kAlice.with_peer_tag("b").request("UPDATE", 2, audio("192.168.77.2", 4000));
+    for (int time = 0; time < 3; ++time) {
+        EXPECT_EQ(line.out(text).decision.reason, Reason::media_refused);
+        EXPECT_EQ(gateway.engine.calls(), 1U);
+    }
+}
+
 TEST_F(Legs, RingingLastsAsLongAsSomebodySaysSo) {
     const auto invite = line.out(kAlice.request("INVITE", 1, audio("192.168.77.2", 4000)));
     for (int minute = 0; minute < 20; ++minute) {
