@@ -23,13 +23,6 @@ std::string quoted(std::string_view text) {
     return "\"" + std::string(text) + "\"";
 }
 
-/// Media ports are pairs, and none is a server's.
-std::optional<PortRange> parse_media_range(std::string_view text) {
-    const auto range = parse_port_range(text);
-    if (!range || range->low == range->high || number(range->low) < 1024) return std::nullopt;
-    return range;
-}
-
 /// "500/20000": of one host, of all.
 std::optional<std::pair<std::size_t, std::size_t>> parse_limits(std::string_view text) {
     const auto slash = text.find('/');
@@ -195,7 +188,7 @@ void read_nat(Reader& reader, Settings& settings) {
     reader.section("nat", {"media_ports", "keep_ports", "on_no_media"});
     reader.setting<std::string>("nat", "media_ports", "a string",
                                 [&](const std::string& value) -> std::optional<std::string> {
-                                    const auto range = parse_media_range(value);
+                                    const auto range = parse_media_ports(value);
                                     if (!range) {
                                         return quoted(value) +
                                                " is not \"LOW-HIGH\" with ports from 1024 to 65535";

@@ -18,16 +18,9 @@ CLI::Validator endpoint_validator() {
             "IP:PORT"};
 }
 
-/// Media ports are pairs, and none is a server's.
-std::optional<PortRange> parse_media_range(std::string_view text) {
-    const auto range = parse_port_range(text);
-    if (!range || range->low == range->high || number(range->low) < 1024) return std::nullopt;
-    return range;
-}
-
 CLI::Validator range_validator() {
     return {[](std::string& text) {
-                return parse_media_range(text)
+                return parse_media_ports(text)
                            ? std::string{}
                            : "\"" + text + "\" is not LOW-HIGH with ports from 1024 to 65535";
             },
@@ -73,7 +66,7 @@ void complete(const RewriteTexts& texts, RewriteOptions& options) {
     options.destination = endpoint(texts.dst, {});
     options.translated_source = endpoint(texts.snat, options.source);
     options.translated_destination = endpoint(texts.dnat, options.destination);
-    options.media_ports = *parse_media_range(texts.range);
+    options.media_ports = *parse_media_ports(texts.range);
     options.output = texts.json ? Output::json : (texts.explain ? Output::explain : Output::plain);
 }
 

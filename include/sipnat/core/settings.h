@@ -4,10 +4,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 #include "sipnat/net/address.h"
 
 namespace sipnat {
+
+/// "LOW-HIGH": ports from 1024 up, with room for at least one pair that begins even (RTP, RTCP).
+[[nodiscard]] std::optional<PortRange> parse_media_ports(std::string_view text);
 
 enum class OnMalformed : std::uint8_t { accept, drop };
 
