@@ -18,6 +18,7 @@
 #include "sipnat/control/status.h"
 #include "sipnat/netfilter/helper.h"
 #include "sipnat/netfilter/ruleset.h"
+#include "sipnat/sip/message.h"
 
 namespace sipnat::daemon {
 
@@ -103,10 +104,7 @@ void Daemon::restore() {
     if (engine_.calls() > 0) {
         log(Level::notice, fmt::format("{} running calls restored", engine_.calls()));
     }
-    if (auto begun = state_file_.replace(engine_.save()); !begun) {
-        save_again_ = now_by_clock() + kSaveRetry;
-        report(std::move(begun), "save state");
-    }
+    note_saved(state_file_.replace(engine_.save()), now_by_clock());
     exclude_forwards();
     report(executor_.guard_only(engine_.media()), "guard media ports");
 
@@ -227,14 +225,18 @@ void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
     executor_.begin_packet();
     const Packet packet{queued.flow->tuples, queued.direction, standing_of(queued), view->payload};
     const auto decision = decide(packet, queued.flow->mark, now);
-    if (is_failure(decision.reason)) {
-        packet_log_.note(
-            decision.reason,
-            packet.flow.original.text() + (decision.detail.empty() ? "" : ": " + decision.detail),
-            now);
-    }
+    if (is_failure(decision.reason)) note_failure(packet, decision, now);
     answer(queued, *view, decision);
     to_close_.insert(to_close_.end(), decision.close.begin(), decision.close.end());
+}
+
+void Daemon::note_failure(const Packet& packet, const Decision& decision, Time now) {
+    auto text = packet.flow.original.text();
+    if (const auto message = sip::Message::parse(packet.payload)) {
+        text += fmt::format(", Call-ID {:.80}", message->value(sip::HeaderKind::call_id));
+    }
+    if (!decision.detail.empty()) text += ": " + decision.detail;
+    packet_log_.note(decision.reason, text, now);
 }
 
 Decision Daemon::decide(const Packet& packet, std::uint32_t mark, Time now) {
@@ -289,13 +291,24 @@ void Daemon::close(std::span<const Hole> holes) {
 }
 
 void Daemon::save_changes() {
-    if (!engine_.has_changes()) return;
+    const bool is_current = state_fault_.empty();
+    if (is_current && !engine_.has_changes()) return;
     const auto now = now_by_clock();
     if (now < save_again_) return;  // the changes wait
-    auto saved = state_file_.append(engine_.take_changes());
-    if (!saved || state_file_.is_outgrown()) saved = state_file_.replace(engine_.save());
-    if (!saved) save_again_ = now + kSaveRetry;
-    report(std::move(saved), "save state");
+    const auto changes = engine_.take_changes();
+    Result<void> saved;
+    if (is_current) saved = state_file_.append(changes);
+    if (!is_current || !saved || state_file_.is_outgrown()) {
+        saved = state_file_.replace(engine_.save());
+    }
+    note_saved(saved, now);
+}
+
+void Daemon::note_saved(const Result<void>& saved, Time now) {
+    state_fault_ = saved ? "" : saved.error().text();
+    if (saved) return;
+    save_again_ = now + kSaveRetry;
+    log(Level::error, "save state: " + state_fault_);
 }
 
 void Daemon::reload() {
@@ -331,7 +344,8 @@ void Daemon::report(Result<void> result, const char* what) {
 
 int Daemon::poll_timeout(Time now) const {
     constexpr int kForever = -1;
-    const auto due = engine_.next_due();
+    auto due = engine_.next_due();
+    if (!state_fault_.empty()) due = due ? std::min(*due, save_again_) : save_again_;
     if (!due) return kForever;
     const auto wait = std::clamp<std::int64_t>((*due - now).count(), 0, 60'000);
     return static_cast<int>(wait) + (wait > 0 ? 1 : 0);
@@ -351,6 +365,9 @@ std::string Daemon::status() const {
     status.mode = "expectations";
     status.mode_why = "this kernel has user-space helpers, conntrack glue and nf_nat_sip";
     status.warnings = warnings_of(probe_, configuration_);
+    if (!state_fault_.empty()) {
+        status.warnings.push_back("running calls would not survive a restart: " + state_fault_);
+    }
     status.table_loaded = table && *table;
     if (!status.table_loaded) {
         status.warnings.emplace_back("table inet sipnat is gone: no SIP reaches sipnatd (reload)");

@@ -37,6 +37,7 @@ class Daemon {
     void adopt_expectations(bool knows_all_calls);
     [[nodiscard]] Result<void> serve_queue();
     void handle(const netfilter::QueuedPacket& queued, Time now);
+    void note_failure(const Packet& packet, const Decision& decision, Time now);
     [[nodiscard]] Decision decide(const Packet& packet, std::uint32_t mark, Time now);
     void answer(const netfilter::QueuedPacket& queued, const PacketView& view,
                 const Decision& decision);
@@ -44,6 +45,7 @@ class Daemon {
     void close_pending();
     void close(std::span<const Hole> holes);
     void save_changes();
+    void note_saved(const Result<void>& saved, Time now);
     void reload();
     void report(Result<void> result, const char* what);
     [[nodiscard]] int poll_timeout(Time now) const;
@@ -62,6 +64,7 @@ class Daemon {
     PacketLog packet_log_;
     Time started_;
     Time save_again_{};
+    std::string state_fault_;     ///< why the state file is not up to date; empty: it is
     std::vector<Hole> to_close_;  ///< after the verdicts of this batch
 };
 
