@@ -55,8 +55,6 @@ Expectation to_expectation(const Hole& hole) {
     expectation.master = hole.master;
     expectation.media = hole.media;
     expectation.translates = hole.inside != hole.outside;
-    const auto other_way = hole.inside_sends == FlowDirection::original ? FlowDirection::reply
-                                                                        : FlowDirection::original;
     if (hole.remote) {
         expectation.match = {hole.inside, *hole.remote, hole.transport};
         expectation.nat = *hole.remote;
@@ -66,7 +64,7 @@ Expectation to_expectation(const Hole& hole) {
         const Endpoint anybody{ipv6 ? *IpAddress::parse("::") : IpAddress{}, Port{0}};
         expectation.match = {anybody, hole.outside, hole.transport};
         expectation.nat = hole.inside;
-        expectation.direction = other_way;
+        expectation.direction = opposite(hole.inside_sends);
     }
     return expectation;
 }

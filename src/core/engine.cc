@@ -33,16 +33,23 @@ constexpr std::size_t kMostRefusals = 4096;
 constexpr std::size_t kLongestName = 512;
 constexpr std::size_t kLongestDetail = 200;
 
-std::string_view top_branch(const sip::Message& message) {
+/// Found once a message, since the dialog and the transaction are asked for on either side.
+struct Names {
+    std::string_view from_tag;
+    std::string_view to_tag;
+    std::string_view branch;  ///< of the top Via
+};
+
+Names names_of(const sip::Message& message) {
     const auto via = sip::parse_top_via(message.text(), message.find(HeaderKind::via)->value);
-    return via ? via->branch.in(message.text()) : std::string_view{};
+    return {sip::tag_of(message, HeaderKind::from), sip::tag_of(message, HeaderKind::to),
+            via ? via->branch.in(message.text()) : std::string_view{}};
 }
 
-bool can_be_remembered(const sip::Message& message) {
-    return message.value(HeaderKind::call_id).size() <= kLongestName &&
-           sip::tag_of(message, HeaderKind::from).size() <= kLongestName &&
-           sip::tag_of(message, HeaderKind::to).size() <= kLongestName &&
-           top_branch(message).size() <= kLongestName;
+bool can_be_remembered(const sip::Message& message, const Names& names) {
+    const auto longest = std::max({message.value(HeaderKind::call_id).size(), names.from_tag.size(),
+                                   names.to_tag.size(), names.branch.size()});
+    return longest <= kLongestName;
 }
 
 bool negotiates(Method method) {
@@ -215,21 +222,25 @@ class Engine::Implementation {
         }
         const auto message = sip::Message::parse(packet.payload);
         if (!message) {
-            decision_.reason = Reason::malformed;
-            decision_.detail = message.error().text();
-            if (settings_.on_malformed == OnMalformed::drop) decision_.verdict = Verdict::drop;
+            give_up_malformed(message.error().text());
             return;
         }
-        if (!can_be_remembered(*message)) {
-            decision_.reason = Reason::malformed;
-            decision_.detail =
-                "Call-ID, tag or branch of over " + std::to_string(kLongestName) + " bytes";
+        const auto names = names_of(*message);
+        if (!can_be_remembered(*message, names)) {
+            give_up_malformed("Call-ID, tag or branch of over " + std::to_string(kLongestName) +
+                              " bytes");
             return;
         }
-        decide(packet, *message, now);
+        decide(packet, *message, names, now);
     }
 
-    void decide(const Packet& packet, const sip::Message& message, Time now) {
+    void give_up_malformed(std::string detail) {
+        decision_.reason = Reason::malformed;
+        decision_.detail = std::move(detail);
+        if (settings_.on_malformed == OnMalformed::drop) decision_.verdict = Verdict::drop;
+    }
+
+    void decide(const Packet& packet, const sip::Message& message, const Names& names, Time now) {
         const auto view = NatView::of(packet.flow, packet.direction);
         rewrite_headers(message, view, spellings_, decision_.edits);
 
@@ -245,13 +256,10 @@ class Engine::Implementation {
             }
         }
 
-        const auto from_tag = sip::tag_of(message, HeaderKind::from);
-        const auto to_tag = sip::tag_of(message, HeaderKind::to);
-        const auto branch = top_branch(message);
         std::vector<OwnStream> own;
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
             const Perspective perspective{
-                inside, peer, {message, outgoing, from_tag, to_tag, branch}};
+                inside, peer, {message, outgoing, names.from_tag, names.to_tag, names.branch}};
             if (outgoing && session) {
                 own = read_own_streams(*session, message.text(), inside, media_);
             }
@@ -357,11 +365,6 @@ class Engine::Implementation {
         }
         call.deadline = now + (begun_before ? kLongestSilence : kLongestRinging);
         return call;
-    }
-
-    static FlowDirection opposite(FlowDirection direction) {
-        return direction == FlowDirection::original ? FlowDirection::reply
-                                                    : FlowDirection::original;
     }
 
     bool map(const Call& call, const std::vector<OwnStream>& own) {

@@ -27,9 +27,6 @@ class PortPool {
     bool take(const Endpoint& endpoint, Transport transport);
     void give_back(const Endpoint& endpoint, Transport transport);
     [[nodiscard]] bool is_free(const Endpoint& endpoint, Transport transport) const;
-    [[nodiscard]] bool in_range(Port port) const {
-        return port >= range_.low && port <= range_.high;
-    }
     /// Ports taken before stay taken, also outside the new range.
     void set_range(PortRange range);
     /// These are given out on no address, in the place of those excluded before.

@@ -21,6 +21,9 @@ namespace sipnat {
 
 /// Direction within a conntrack entry; the values of enum ip_conntrack_dir.
 enum class FlowDirection : std::uint8_t { original = 0, reply = 1 };
+[[nodiscard]] constexpr FlowDirection opposite(FlowDirection direction) {
+    return direction == FlowDirection::original ? FlowDirection::reply : FlowDirection::original;
+}
 
 /// The in-kernel helper's classes (enum sip_expectation_classes): only 1 to 3 get their source
 /// translated from the paired expectation.

@@ -134,6 +134,14 @@ TEST(OwnSdp, WithoutAConnectionHasNoStreamWhateverItsRtcpLineNames) {
     EXPECT_EQ(invite.text.find("192.168.77.2"), std::string::npos);
 }
 
+TEST(Names, OfMoreThan512BytesAreDroppedWhereMalformedMessagesAre) {
+    Settings settings;
+    settings.on_malformed = OnMalformed::drop;
+    Gateway gateway(settings);
+    const auto text = kAlice.with_call_id(std::string(513, 'x')).request("OPTIONS", 1);
+    EXPECT_EQ(gateway.line().out(text).decision.verdict, Verdict::drop);
+}
+
 TEST(Names, OfMoreThan512BytesAreNotRemembered) {
     for (const bool long_tag : {true, false}) {
         Gateway gateway;
