@@ -205,17 +205,22 @@ void read_nat(Reader& reader, Settings& settings) {
 }
 
 void read_limits(Reader& reader, Settings& settings) {
-    reader.section("limits", {"dialogs"});
-    reader.setting<std::string>(
-        "limits", "dialogs", "a string",
-        [&](const std::string& value) -> std::optional<std::string> {
-            const auto limits = parse_limits(value);
-            if (!limits) {
-                return quoted(value) + " is not \"EACH-HOST/ALL\" with numbers from 1 to 1000000";
-            }
-            std::tie(settings.calls_per_host, settings.calls) = *limits;
-            return std::nullopt;
-        });
+    reader.section("limits", {"dialogs", "media"});
+    const auto limits = [&reader](const char* name, std::size_t& of_host, std::size_t& of_all) {
+        reader.setting<std::string>(
+            "limits", name, "a string",
+            [&](const std::string& value) -> std::optional<std::string> {
+                const auto both = parse_limits(value);
+                if (!both) {
+                    return quoted(value) +
+                           " is not \"EACH-HOST/ALL\" with numbers from 1 to 1000000";
+                }
+                std::tie(of_host, of_all) = *both;
+                return std::nullopt;
+            });
+    };
+    limits("dialogs", settings.calls_per_host, settings.calls);
+    limits("media", settings.media_per_host, settings.media);
 }
 
 void read_queue(Reader& reader, QueueConfiguration& queue) {

@@ -144,12 +144,12 @@ void Call::follow_request(const CallMessage& seen, Time now) {
         case Method::invite:
             if (is_of_initial_invite(seen) && state == State::ringing) {
                 if (dialogs.empty()) dialogs.emplace_back();
-                deadline = now + kLongestRinging;
+                wait_for_silence(now);
             }
             break;
         case Method::cancel:
             // The final answer of the INVITE ends the call; a 2xx may cross and win (RFC 3261 9.1).
-            if (state == State::ringing) deadline = now + kTransactionTime;
+            if (state == State::ringing) wait_for_transaction(now);
             break;
         case Method::bye:
             if (Dialog* dialog = find_dialog(responder_tag(seen))) {
@@ -159,7 +159,7 @@ void Call::follow_request(const CallMessage& seen, Time now) {
         default:
             break;
     }
-    if (state == State::established) deadline = now + kLongestSilence;
+    if (state == State::established) wait_for_silence(now);
 }
 
 void Call::follow_response(const CallMessage& seen, Time now) {
@@ -167,7 +167,7 @@ void Call::follow_response(const CallMessage& seen, Time now) {
     if (status < 200) {
         if (seen.message.method() != Method::invite) return;
         if (!seen.to_tag.empty()) (void)dialog_for(seen);
-        if (state == State::ringing) deadline = now + kLongestRinging;
+        if (state == State::ringing) wait_for_silence(now);
         return;
     }
     const auto tag = responder_tag(seen);
@@ -212,14 +212,14 @@ void Call::follow_invite_response(const CallMessage& seen, int status, Time now)
                       [](const Dialog& other) { return !other.confirmed && !other.tag.empty(); });
         if (state == State::ringing) root_until = now + kTransactionTime;
         state = State::established;
-        deadline = now + kLongestSilence;
+        wait_for_silence(now);
         return;
     }
     if (state == State::established) return;  // a late loser's answer
     if (status == 401 || status == 407) {
         // The retry with credentials offers the same ports.
         std::erase_if(dialogs, [](const Dialog& other) { return !other.tag.empty(); });
-        deadline = now + kTransactionTime;
+        wait_for_transaction(now);
         return;
     }
     end(now);
@@ -236,6 +236,31 @@ void Call::end_dialog(std::string_view tag, Time now) {
     }
 }
 
+void Call::wait_for_transaction(Time now) {
+    deadline = now + kTransactionTime;
+    media_prolongs = false;
+}
+
+void Call::wait_for_silence(Time now) {
+    deadline = now + (state == State::ringing ? Time::duration(kLongestRinging) : kLongestSilence);
+    media_prolongs = true;
+}
+
+bool Call::needs_counters(Time now) const {
+    return media_prolongs && state != State::ended && deadline <= now && !holes.empty();
+}
+
+void Call::learn_counted(std::optional<std::uint64_t> packets, Time now) {
+    const bool never_any = !counted && packets == 0;
+    const bool idle = packets && (never_any || packets == counted);
+    if (idle) {
+        end(now);
+        return;
+    }
+    counted = packets;
+    deadline = now + kIdleTime;
+}
+
 /// The tags stay, so that retransmissions of what is over begin nothing new.
 void Call::end(Time now) {
     state = State::ended;
@@ -245,7 +270,7 @@ void Call::end(Time now) {
         dialog.bye_until.reset();
     }
     root_until.reset();
-    deadline = now + kTransactionTime;
+    wait_for_transaction(now);
 }
 
 void Call::avoid(const IpAddress& address) {

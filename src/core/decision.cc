@@ -28,7 +28,7 @@ std::string_view to_text(Reason reason) {
     static constexpr std::array<std::string_view, kReasons> kNames{
         "rewritten",     "unchanged",     "keepalive",      "not_sip",
         "malformed",     "malformed_sdp", "second_opinion", "no_media_port",
-        "media_refused", "call_limit",    "entry_exists"};
+        "media_refused", "call_limit",    "media_limit",    "entry_exists"};
     return name_of(kNames, reason);
 }
 

@@ -132,16 +132,35 @@ class Engine::Implementation {
             const bool forgotten = call.state == Call::State::ended;
             if (forgotten) {
                 book_.erase(*id);
-            } else {
-                call.expire(now);
-                release(call, now, due.close);
-                book_.schedule(*id);
-                changed_.push_back(*id);
+                continue;
             }
+            if (call.needs_counters(now)) {
+                due.idle.push_back({static_cast<std::uint64_t>(*id), media_flows(call)});
+                call.deadline = now + kIdleTime;  // if nobody answers
+            }
+            call.expire(now);
+            release(call, now, due.close);
+            book_.schedule(*id);
+            changed_.push_back(*id);
         }
         media_.collect_due(now, due);
         counters_.holes_closed += due.close.size();
         return due;
+    }
+
+    std::vector<Hole> settle_idle(const std::vector<IdleAnswer>& answers, Time now) {
+        std::vector<Hole> closed;
+        for (const auto& answer : answers) {
+            const auto id = static_cast<CallId>(answer.call);
+            if (book_.find(id) == nullptr) continue;
+            auto& call = book_.at(id);
+            call.learn_counted(answer.packets, now);
+            release(call, now, closed);
+            book_.schedule(id);
+            changed_.push_back(id);
+        }
+        counters_.holes_closed += closed.size();
+        return closed;
     }
 
     [[nodiscard]] std::optional<Time> next_due() const {
@@ -152,7 +171,7 @@ class Engine::Implementation {
 
     void set_settings(const Settings& settings) {
         settings_ = settings;
-        media_.set_range(settings);
+        media_.set_limits(settings);
     }
 
     [[nodiscard]] SavedState save() const {
@@ -313,10 +332,14 @@ class Engine::Implementation {
         if (describes && seen.outgoing && !refusal) {
             const auto before = call;
             call.follow(seen, own, std::nullopt, now);
-            if (call.state != Call::State::ended && !map(call, own)) {
+            const auto mapped = call.state == Call::State::ended ? Mapped::done : map(call, own);
+            if (mapped != Mapped::done) {
                 call = before;
-                refuse(perspective, Reason::no_media_port, "", refusal);
+                refuse(perspective, reason_of(mapped), "", refusal);
                 call.follow(seen, std::nullopt, std::nullopt, now);
+            } else {
+                claim(perspective.inside,
+                      read_claims(*session, seen.message.text(), perspective.inside, media_), now);
             }
         } else if (describes && !seen.outgoing && !refusal) {
             auto peer = read_remote_streams(*session, seen.message.text(), perspective.peer,
@@ -363,22 +386,43 @@ class Engine::Implementation {
             call.invite_cseq = seen.message.cseq().number;
             call.invite_branch = seen.branch;
         }
-        call.deadline = now + (begun_before ? kLongestSilence : kLongestRinging);
+        call.wait_for_silence(now);
         return call;
     }
 
-    bool map(const Call& call, const std::vector<OwnStream>& own) {
-        if (count_components(own) > kMostComponents) return false;
+    Mapped map(const Call& call, const std::vector<OwnStream>& own) {
+        if (count_components(own) > kMostComponents) return Mapped::no_port;
         for (const auto& stream : own) {
             if (stream.components.empty()) continue;
             if (stream.held && media_.find(stream.components.front()) == nullptr) continue;
-            if (!media_.map(stream.components, stream.media, {call.master, call.inside_sends})) {
+            const auto mapped =
+                media_.map(stream.components, stream.media, {call.master, call.inside_sends});
+            if (mapped != Mapped::done) {
                 for (const auto& other : own)
                     media_.drop_unused(other.components);
-                return false;
+                return mapped;
             }
         }
-        return true;
+        return Mapped::done;
+    }
+
+    void claim(const Party& owner, const std::vector<Claim>& claims, Time now) {
+        for (const auto& [endpoint, transport] : claims)
+            media_.claim(owner.real.address, endpoint, transport, now);
+    }
+
+    static Reason reason_of(Mapped mapped) {
+        return mapped == Mapped::no_quota ? Reason::media_limit : Reason::no_media_port;
+    }
+
+    [[nodiscard]] std::vector<MediaFlows> media_flows(const Call& call) const {
+        std::vector<MediaFlows> flows;
+        for (const auto& hole : call.holes) {
+            if (hole.remote) continue;  // every mapping in use has an inbound hole
+            const auto& [outside, transport, inside] = hole.mapping;
+            flows.push_back({transport, inside, media_.find(hole.mapping)->outside});
+        }
+        return flows;
     }
 
     void save(const Call& call, SavedState& state) const {
@@ -559,6 +603,9 @@ Decision Engine::settle(const Packet& packet, const KernelAnswer& answer, Time n
 Due Engine::tick(Time now) {
     return implementation_->tick(now);
 }
+std::vector<Hole> Engine::settle_idle(const std::vector<IdleAnswer>& answers, Time now) {
+    return implementation_->settle_idle(answers, now);
+}
 std::optional<Time> Engine::next_due() const {
     return implementation_->next_due();
 }
@@ -568,8 +615,8 @@ void Engine::set_settings(const Settings& settings) {
 void Engine::exclude_ports(const std::vector<PortRange>& ranges) {
     implementation_->media_.exclude(ranges);
 }
-void Engine::reserve_port(const Endpoint& outside, Transport transport) {
-    implementation_->media_.reserve(outside, transport);
+void Engine::set_foreign_endpoints(std::set<Endpoint> endpoints) {
+    implementation_->media_.set_foreign(std::move(endpoints));
 }
 const Counters& Engine::counters() const {
     return implementation_->counters_;

@@ -178,6 +178,24 @@ std::vector<RemoteStream> read_remote_streams(const sdp::Session& session, std::
     return streams;
 }
 
+std::vector<Claim> read_claims(const sdp::Session& session, std::string_view text,
+                               const Party& owner, const MediaTable& media) {
+    std::vector<Claim> claims;
+    if (!owner.translated()) return claims;
+    for (std::size_t i = 0; i < session.media.size(); ++i) {
+        const auto& line = session.media[i];
+        const auto protocol = line.protocol.in(text);
+        if (!is(session.connection_of(i), owner.shown.address)) continue;
+        if (!can_open(line, contains_rtp(protocol))) continue;
+        for (const auto& endpoint : component_endpoints(line, text, owner.shown.address)) {
+            const auto transport = transport_of(protocol);
+            if (media.find_outside(endpoint, transport)) continue;
+            if (claims.size() < kMostComponents) claims.push_back({endpoint, transport});
+        }
+    }
+    return claims;
+}
+
 std::size_t count_components(const std::vector<OwnStream>& streams) {
     std::size_t count = 0;
     for (const auto& stream : streams)

@@ -31,6 +31,16 @@ inline constexpr std::size_t kMostComponents = 32;
                                                             std::string_view text,
                                                             const Party& peer, const Party& inside);
 
+struct Claim {
+    Endpoint endpoint;
+    Transport transport = Transport::udp;
+};
+
+/// Outside endpoints of the NAT that `owner` names as its own though no mapping leads there: it
+/// learnt them through STUN, and they are masquerade's.
+[[nodiscard]] std::vector<Claim> read_claims(const sdp::Session& session, std::string_view text,
+                                             const Party& owner, const MediaTable& media);
+
 [[nodiscard]] std::size_t count_components(const std::vector<OwnStream>& streams);
 
 /// Appends the edits of one body. Ports of streams without a mapping stay.

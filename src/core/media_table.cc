@@ -20,13 +20,18 @@ bool needs_port(const MediaKey& key) {
 }  // namespace
 
 MediaTable::MediaTable(const Settings& settings)
-    : pool_(std::make_unique<PortPool>(settings.media_ports)), keep_ports_(settings.keep_ports) {}
+    : pool_(std::make_unique<PortPool>(settings.media_ports)),
+      keep_ports_(settings.keep_ports),
+      most_per_host_(settings.media_per_host),
+      most_(settings.media) {}
 
 MediaTable::~MediaTable() = default;
 
-void MediaTable::set_range(const Settings& settings) {
+void MediaTable::set_limits(const Settings& settings) {
     pool_->set_range(settings.media_ports);
     keep_ports_ = settings.keep_ports;
+    most_per_host_ = settings.media_per_host;
+    most_ = settings.media;
 }
 
 void MediaTable::exclude(const std::vector<PortRange>& ranges) {
@@ -44,7 +49,24 @@ std::optional<MediaKey> MediaTable::find_outside(const Endpoint& outside,
     return found == by_outside_.end() ? std::nullopt : std::optional(found->second);
 }
 
-bool MediaTable::map(const std::vector<MediaKey>& keys, ExpectClass media, const Anchor& anchor) {
+bool MediaTable::has_quota(const IpAddress& host, std::size_t more) const {
+    const auto of_host = per_host_.find(host);
+    const auto present = of_host == per_host_.end() ? 0 : of_host->second;
+    return present + more <= most_per_host_ && charged_ + more <= most_;
+}
+
+void MediaTable::charge(const IpAddress& host) {
+    ++per_host_[host];
+    ++charged_;
+}
+
+void MediaTable::discharge(const IpAddress& host) {
+    const auto of_host = per_host_.find(host);
+    if (--of_host->second == 0) per_host_.erase(of_host);
+    --charged_;
+}
+
+Mapped MediaTable::map(const std::vector<MediaKey>& keys, ExpectClass media, const Anchor& anchor) {
     std::vector<MediaKey> missing;
     for (const auto& key : keys) {
         const auto found = mappings_.find(key);
@@ -58,11 +80,12 @@ bool MediaTable::map(const std::vector<MediaKey>& keys, ExpectClass media, const
             found->second.media = media;
         }
     }
-    if (missing.empty()) return true;
+    if (missing.empty()) return Mapped::done;
+    if (!has_quota(missing.front().inside.address, missing.size())) return Mapped::no_quota;
     if (!needs_port(keys.front())) {
         for (const auto& key : missing)
             add(key, key.inside.port, media, anchor);
-        return true;
+        return Mapped::done;
     }
     if (const auto* rtp = find(keys.front()); rtp != nullptr) {
         return map_beside(keys, rtp->outside.port, media, anchor);
@@ -70,17 +93,17 @@ bool MediaTable::map(const std::vector<MediaKey>& keys, ExpectClass media, const
     const auto wanted = keep_ports_ ? std::optional(missing.front().inside.port) : std::nullopt;
     const auto run = pool_->take_run(missing.front().outside, missing.front().transport, wanted,
                                      static_cast<int>(missing.size()));
-    if (!run) return false;
+    if (!run) return Mapped::no_port;
     for (std::size_t i = 0; i < missing.size(); ++i) {
         add(missing[i], above(*run, static_cast<int>(i)), media, anchor);
     }
-    return true;
+    return Mapped::done;
 }
 
 /// The rest of a stream whose RTP has a port: RTCP belongs right above it (nothing in SDP without
 /// a=rtcp says otherwise), and goes elsewhere only if somebody else took that.
-bool MediaTable::map_beside(const std::vector<MediaKey>& keys, Port rtp, ExpectClass media,
-                            const Anchor& anchor) {
+Mapped MediaTable::map_beside(const std::vector<MediaKey>& keys, Port rtp, ExpectClass media,
+                              const Anchor& anchor) {
     for (std::size_t i = 1; i < keys.size(); ++i) {
         const auto& key = keys[i];
         if (mappings_.contains(key)) continue;
@@ -88,11 +111,11 @@ bool MediaTable::map_beside(const std::vector<MediaKey>& keys, Port rtp, ExpectC
         const auto port = pool_->take_run(key.outside, key.transport, beside, 1);
         if (!port) {
             drop_unused(keys);
-            return false;
+            return Mapped::no_port;
         }
         add(key, *port, media, anchor);
     }
-    return true;
+    return Mapped::done;
 }
 
 void MediaTable::add(const MediaKey& key, Port port, ExpectClass media, const Anchor& anchor) {
@@ -103,6 +126,7 @@ void MediaTable::add(const MediaKey& key, Port port, ExpectClass media, const An
     mapping.media = media;
     by_outside_.emplace(std::pair{mapping.outside, key.transport}, key);
     mappings_.emplace(key, std::move(mapping));
+    charge(key.inside.address);
 }
 
 bool MediaTable::acquire(const HoleKey& key) {
@@ -156,6 +180,7 @@ void MediaTable::erase(const MediaKey& key) {
     if (needs_port(key)) pool_->give_back(found->second.outside, key.transport);
     by_outside_.erase({found->second.outside, key.transport});
     mappings_.erase(found);
+    discharge(key.inside.address);
 }
 
 void MediaTable::drop_unused(const std::vector<MediaKey>& keys) {
@@ -174,11 +199,19 @@ void MediaTable::block(const Endpoint& outside, Transport transport, Time now) {
         return mapping.outside == outside && key.transport == transport && mapping.uses.empty();
     });
     if (resting != mappings_.end()) erase(MediaKey(resting->first));
-    if (pool_->take(outside, transport)) blocked_.push_back({now + kRest, outside, transport});
+    if (!pool_->take(outside, transport)) return;
+    blocked_.emplace(now + kRest, Blocked{outside, transport, std::nullopt});
 }
 
-void MediaTable::reserve(const Endpoint& outside, Transport transport) {
-    (void)pool_->take(outside, transport);
+void MediaTable::claim(const IpAddress& host, const Endpoint& outside, Transport transport,
+                       Time now) {
+    if (!has_quota(host, 1) || !pool_->take(outside, transport)) return;
+    charge(host);
+    blocked_.emplace(now + kClaim, Blocked{outside, transport, host});
+}
+
+void MediaTable::set_foreign(std::set<Endpoint> endpoints) {
+    pool_->set_foreign(std::move(endpoints), Transport::udp);
 }
 
 bool MediaTable::restore(const MediaKey& key, const Mapping& mapping) {
@@ -186,6 +219,7 @@ bool MediaTable::restore(const MediaKey& key, const Mapping& mapping) {
     if (needs_port(key) && !pool_->take(mapping.outside, key.transport)) return false;
     by_outside_.emplace(std::pair{mapping.outside, key.transport}, key);
     mappings_.emplace(key, mapping);
+    charge(key.inside.address);
     return true;
 }
 
@@ -207,8 +241,11 @@ void MediaTable::collect_due(Time now, Due& due) {
         const auto timer = resting_.front();
         if (unused_since(timer) != nullptr) erase(timer.key);
     }
-    for (; !blocked_.empty() && blocked_.front().until <= now; blocked_.pop_front()) {
-        pool_->give_back(blocked_.front().endpoint, blocked_.front().transport);
+    while (!blocked_.empty() && blocked_.begin()->first <= now) {
+        const auto& blocked = blocked_.begin()->second;
+        pool_->give_back(blocked.endpoint, blocked.transport);
+        if (blocked.host) discharge(*blocked.host);
+        blocked_.erase(blocked_.begin());
     }
 }
 
@@ -217,7 +254,7 @@ std::optional<Time> MediaTable::next_due() const {
     const auto consider = [&next](Time time) { next = next ? std::min(*next, time) : time; };
     if (!to_sweep_.empty()) consider(to_sweep_.front().since + kGrace);
     if (!resting_.empty()) consider(resting_.front().since + kRest);
-    if (!blocked_.empty()) consider(blocked_.front().until);
+    if (!blocked_.empty()) consider(blocked_.begin()->first);
     return next;
 }
 

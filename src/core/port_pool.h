@@ -8,6 +8,7 @@
 #include <bitset>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -26,11 +27,12 @@ class PortPool {
     /// Takes this very port, in the range or not; false when it is taken already.
     bool take(const Endpoint& endpoint, Transport transport);
     void give_back(const Endpoint& endpoint, Transport transport);
-    [[nodiscard]] bool is_free(const Endpoint& endpoint, Transport transport) const;
     /// Ports taken before stay taken, also outside the new range.
     void set_range(PortRange range);
     /// These are given out on no address, in the place of those excluded before.
     void exclude(const std::vector<PortRange>& ranges);
+    /// Nor are these endpoints, which others use, in the place of those named before.
+    void set_foreign(std::set<Endpoint> endpoints, Transport transport);
     [[nodiscard]] std::size_t taken() const;
 
   private:
@@ -40,10 +42,11 @@ class PortPool {
     };
     using Key = std::pair<IpAddress, Transport>;
 
-    [[nodiscard]] bool run_is_free(const Space& space, int first, int length) const;
+    [[nodiscard]] bool run_is_free(const Key& key, const Space& space, int first, int length) const;
 
     PortRange range_;
     std::bitset<65536> excluded_;
+    std::map<Transport, std::set<Endpoint>> foreign_;
     std::map<Key, Space> spaces_;
 };
 

@@ -27,6 +27,9 @@ namespace {
 /// After a state file that could not be written: a full disk is not mended by trying for each packet.
 constexpr std::chrono::seconds kSaveRetry{10};
 
+/// How often conntrack is asked which ports masquerade gave to others.
+constexpr std::chrono::minutes kForeignLook{5};
+
 /// Goes on during suspend, as conntrack's timers do.
 Time now_by_clock() {
     timespec time{};
@@ -108,14 +111,9 @@ void Daemon::restore() {
     exclude_forwards();
     report(executor_.guard_only(engine_.media()), "guard media ports");
 
-    adopt_expectations(saved.complete);
-    // Ports that the kernel's state holds and ours does not know are nobody's to give.
-    if (auto endpoints = executor_.reply_destinations()) {
-        for (const auto& endpoint : *endpoints)
-            engine_.reserve_port(endpoint, Transport::udp);
-    } else {
-        log(Level::error, endpoints.error().text());
-    }
+    knows_all_calls_ = saved.complete;
+    if (knows_all_calls_) remove_stale_expectations();
+    learn_foreign_endpoints(now_by_clock());
 }
 
 void Daemon::exclude_forwards() {
@@ -132,26 +130,46 @@ void Daemon::exclude_forwards() {
 
 /// Expectations that no call of ours has: of calls that ended when the last process did, or, if the
 /// state file does not tell, perhaps of calls that are still up.
-void Daemon::adopt_expectations(bool knows_all_calls) {
+std::vector<Expectation> Daemon::unknown_expectations() {
     std::set<Tuple> known;
     for (const auto& [key, mapping] : engine_.media().mappings()) {
         for (const auto& use : mapping.uses) {
             known.insert(to_expectation(engine_.media().hole({key, use.remote})).match);
         }
     }
-    const auto expectations = executor_.expectations();
+    auto expectations = executor_.expectations();
     if (!expectations) {
         log(Level::error, expectations.error().text());
-        return;
+        return {};
     }
-    for (const auto& expectation : *expectations) {
-        if (known.contains(expectation.match)) continue;
-        if (knows_all_calls) {
-            report(executor_.remove(expectation), "remove a stale expectation");
-        } else if (number(expectation.match.source.port) == 0) {
-            engine_.reserve_port(expectation.match.destination, expectation.match.transport);
+    std::erase_if(*expectations, [&known](const Expectation& expectation) {
+        return known.contains(expectation.match);
+    });
+    return *std::move(expectations);
+}
+
+void Daemon::remove_stale_expectations() {
+    for (const auto& expectation : unknown_expectations()) {
+        report(executor_.remove(expectation), "remove a stale expectation");
+    }
+}
+
+/// Ports that the kernel's state holds for others than our calls are nobody's to give: masquerade
+/// knows nothing of ours, and we learn of its own only by looking.
+void Daemon::learn_foreign_endpoints(Time now) {
+    look_again_ = now + kForeignLook;
+    auto endpoints = executor_.foreign_endpoints();
+    if (!endpoints) {
+        log(Level::error, endpoints.error().text());
+        return;  // those that were known stay so
+    }
+    if (!knows_all_calls_) {
+        for (const auto& expectation : unknown_expectations()) {
+            if (number(expectation.match.source.port) != 0) continue;
+            endpoints->insert(expectation.match.destination);
         }
     }
+    engine_.set_foreign_endpoints(*std::move(endpoints));
 }
 
 Result<void> Daemon::run() {
@@ -274,11 +292,19 @@ void Daemon::answer(const netfilter::QueuedPacket& queued, const PacketView& vie
 }
 
 void Daemon::run_timers(Time now) {
+    if (look_again_ <= now) learn_foreign_endpoints(now);
     const auto due = engine_.next_due();
     if (!due || *due > now) return;
     const auto work = engine_.tick(now);
     close(work.close);
     report(executor_.sweep(work.sweep), "delete flows of ended calls");
+    if (work.idle.empty()) return;
+    const auto counted = executor_.count(work.idle);
+    if (counted) {
+        close(engine_.settle_idle(*counted, now));
+    } else {
+        log(Level::error, "count packets of calls that say nothing: " + counted.error().text());
+    }
 }
 
 void Daemon::close_pending() {
@@ -343,11 +369,9 @@ void Daemon::report(Result<void> result, const char* what) {
 }
 
 int Daemon::poll_timeout(Time now) const {
-    constexpr int kForever = -1;
-    auto due = engine_.next_due();
-    if (!state_fault_.empty()) due = due ? std::min(*due, save_again_) : save_again_;
-    if (!due) return kForever;
-    const auto wait = std::clamp<std::int64_t>((*due - now).count(), 0, 60'000);
+    auto due = std::min(engine_.next_due().value_or(look_again_), look_again_);
+    if (!state_fault_.empty()) due = std::min(due, save_again_);
+    const auto wait = std::clamp<std::int64_t>((due - now).count(), 0, 60'000);
     return static_cast<int>(wait) + (wait > 0 ? 1 : 0);
 }
 

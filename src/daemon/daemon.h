@@ -34,7 +34,9 @@ class Daemon {
 
     void restore();
     void exclude_forwards();
-    void adopt_expectations(bool knows_all_calls);
+    [[nodiscard]] std::vector<Expectation> unknown_expectations();
+    void remove_stale_expectations();
+    void learn_foreign_endpoints(Time now);
     [[nodiscard]] Result<void> serve_queue();
     void handle(const netfilter::QueuedPacket& queued, Time now);
     void note_failure(const Packet& packet, const Decision& decision, Time now);
@@ -42,6 +44,7 @@ class Daemon {
     void answer(const netfilter::QueuedPacket& queued, const PacketView& view,
                 const Decision& decision);
     void run_timers(Time now);
+    void look_at_conntrack(Time now);
     void close_pending();
     void close(std::span<const Hole> holes);
     void save_changes();
@@ -64,8 +67,10 @@ class Daemon {
     PacketLog packet_log_;
     Time started_;
     Time save_again_{};
-    std::string state_fault_;     ///< why the state file is not up to date; empty: it is
-    std::vector<Hole> to_close_;  ///< after the verdicts of this batch
+    Time look_again_{};
+    bool knows_all_calls_ = false;  ///< what the kernel expects for nobody known is stale
+    std::string state_fault_;       ///< why the state file is not up to date; empty: it is
+    std::vector<Hole> to_close_;    ///< after the verdicts of this batch
 };
 
 }  // namespace sipnat::daemon

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "sipnat/netfilter/helper.h"
@@ -51,6 +52,31 @@ std::vector<Expectation> to_expectations(const std::vector<Hole>& holes) {
     std::ranges::transform(holes, std::back_inserter(expectations), to_expectation);
     return expectations;
 }
+
+/// Whose media a flow is that an expectation made.
+class MediaOwners {
+  public:
+    void add(const MediaFlows& media, std::size_t owner) {
+        inbound_.emplace(std::pair{media.transport, media.outside}, owner);
+        outbound_.emplace(std::tuple{media.transport, media.inside, media.outside}, owner);
+    }
+    [[nodiscard]] std::vector<std::size_t> of(const FlowEntry& flow) const {
+        std::vector<std::size_t> owners;
+        const auto take = [&owners](auto range) {
+            for (auto entry = range.first; entry != range.second; ++entry)
+                owners.push_back(entry->second);
+        };
+        const auto& original = flow.tuples.original;
+        take(inbound_.equal_range({original.transport, original.destination}));
+        take(outbound_.equal_range(
+            {original.transport, original.source, flow.tuples.reply.destination}));
+        return owners;
+    }
+
+  private:
+    std::multimap<std::pair<Transport, Endpoint>, std::size_t> inbound_;
+    std::multimap<std::tuple<Transport, Endpoint, Endpoint>, std::size_t> outbound_;
+};
 
 /// The signalling peer of a hole's call, as the gateway routes to it.
 const IpAddress& peer_of(const Hole& hole) {
@@ -198,31 +224,45 @@ Result<void> Executor::close_holes(std::span<const Hole> holes) {
     return result;
 }
 
-Result<void> Executor::sweep(std::span<const EndedMedia> ended) {
-    if (ended.empty()) return {};
-    std::map<Endpoint, const EndedMedia*> by_endpoint;
-    for (const auto& media : ended) {
-        by_endpoint[media.inside] = &media;
-        by_endpoint[media.outside] = &media;
-    }
-    const auto is_ended = [&](const FlowEntry& flow) {
-        const auto& original = flow.tuples.original;
-        const auto inbound = by_endpoint.find(original.destination);
-        const auto outbound = by_endpoint.find(original.source);
-        return (inbound != by_endpoint.end() && inbound->second->outside == original.destination) ||
-               (outbound != by_endpoint.end() &&
-                outbound->second->outside == flow.tuples.reply.destination);
-    };
+Result<std::vector<FlowEntry>> Executor::expected_flows() {
     netfilter::FlowFilter filter;
     filter.transport = std::nullopt;
     filter.origin = netfilter::FlowOrigin::expected;
-    auto flows = conntrack_.dump(filter);
+    return conntrack_.dump(filter);
+}
+
+Result<void> Executor::sweep(std::span<const MediaFlows> ended) {
+    if (ended.empty()) return {};
+    MediaOwners owners;
+    for (const auto& media : ended)
+        owners.add(media, 0);
+    auto flows = expected_flows();
     if (!flows) return tl::unexpected(flows.error());
     for (const auto& flow : *flows) {
-        if (!is_ended(flow)) continue;
+        if (owners.of(flow).empty()) continue;
         if (auto done = conntrack_.remove(flow); !done) return done;
     }
     return {};
+}
+
+Result<std::vector<IdleAnswer>> Executor::count(std::span<const IdleQuestion> questions) {
+    std::vector<IdleAnswer> answers;
+    MediaOwners owners;
+    for (const auto& question : questions) {
+        for (const auto& media : question.media)
+            owners.add(media, answers.size());
+        answers.push_back({question.call, 0});
+    }
+    auto flows = expected_flows();
+    if (!flows) return tl::unexpected(flows.error());
+    for (const auto& flow : *flows) {
+        for (const auto owner : owners.of(flow)) {
+            auto& packets = answers[owner].packets;
+            packets =
+                packets && flow.packets ? std::optional(*packets + *flow.packets) : std::nullopt;
+        }
+    }
+    return answers;
 }
 
 Result<void> Executor::guard_only(const MediaTable& media) {
@@ -238,12 +278,12 @@ Result<void> Executor::guard_only(const MediaTable& media) {
     return guard_.update({}, ports);
 }
 
-Result<std::vector<Endpoint>> Executor::reply_destinations() {
-    std::vector<Endpoint> endpoints;
+Result<std::set<Endpoint>> Executor::foreign_endpoints() {
+    std::set<Endpoint> endpoints;
     auto done = conntrack_.for_each({}, [&](const FlowEntry& flow) {
-        if (flow.tuples.reply.destination != flow.tuples.original.source) {
-            endpoints.push_back(flow.tuples.reply.destination);
-        }
+        const auto& answered_at = flow.tuples.reply.destination;
+        const bool translated = answered_at != flow.tuples.original.source;
+        if (translated && !flow.expected) endpoints.insert(answered_at);
     });
     if (!done) return tl::unexpected(done.error());
     return endpoints;

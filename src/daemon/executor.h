@@ -10,6 +10,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,7 +35,7 @@ class Executor {
     /// Removes expectations. What the kernel has removed already is no failure.
     [[nodiscard]] Result<void> close_holes(std::span<const Hole> holes);
     /// Deletes the flows that expectations of ended streams made.
-    [[nodiscard]] Result<void> sweep(std::span<const EndedMedia> ended);
+    [[nodiscard]] Result<void> sweep(std::span<const MediaFlows> ended);
 
     /// Guards the ports of these mappings, resting ones for their rest, and no others.
     [[nodiscard]] Result<void> guard_only(const MediaTable& media);
@@ -43,8 +44,10 @@ class Executor {
     [[nodiscard]] Result<void> remove(const Expectation& expectation) {
         return expectations_.remove(expectation);
     }
-    /// Outside endpoints that conntrack's UDP flows are answered at.
-    [[nodiscard]] Result<std::vector<Endpoint>> reply_destinations();
+    /// Outside endpoints that translated UDP flows which no expectation made are answered at.
+    [[nodiscard]] Result<std::set<Endpoint>> foreign_endpoints();
+    /// What the flows of these calls' media have counted.
+    [[nodiscard]] Result<std::vector<IdleAnswer>> count(std::span<const IdleQuestion> questions);
 
   private:
     Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
@@ -55,6 +58,7 @@ class Executor {
     [[nodiscard]] Result<bool> is_beside_the_peer(const Hole& hole);
     [[nodiscard]] std::optional<KernelAnswer> make_entry(const EntryRequest& request,
                                                          std::uint32_t mark);
+    [[nodiscard]] Result<std::vector<FlowEntry>> expected_flows();
     [[nodiscard]] KernelAnswer expect(const std::vector<Hole>& holes);
     [[nodiscard]] Result<void> forget_early_media(const std::vector<Hole>& holes);
 

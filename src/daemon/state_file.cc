@@ -117,6 +117,7 @@ Json json_of(const Call& call) {
             {"dialogs", std::move(dialogs)},
             {"root_until", json_of(call.root_until)},
             {"deadline", json_of(std::optional(call.deadline))},
+            {"media_prolongs", call.media_prolongs},
             {"holes", std::move(holes)}};
 }
 
@@ -224,6 +225,7 @@ Call call_of(const Json& json) {
         call.dialogs.push_back(dialog_of(dialog));
     call.root_until = time_of(json.at("root_until"));
     call.deadline = value_of(time_of(json.at("deadline")));
+    call.media_prolongs = json.at("media_prolongs");
     for (const auto& hole : json.at("holes")) {
         HoleKey key{media_key_of(hole.at(0)), std::nullopt};
         if (!hole.at(1).is_null()) key.remote = endpoint_of(hole.at(1));

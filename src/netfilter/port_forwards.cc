@@ -33,17 +33,41 @@ void add_ports(const Json& json, std::vector<PortRange>& ranges) {
     }
 }
 
-/// {"match":{"op":"==","left":{"payload":{"protocol":"udp","field":"dport"}},"right":…}}; "th" is
-/// the ports of any transport.
-void add_matched_ports(const Json& statement, std::vector<PortRange>& ranges) {
-    const Json none;
-    const auto& match = statement.value("match", none);
-    if (!match.is_object() || match.value("op", "") == "!=") return;
-    const auto& left = match.value("left", none);
-    const auto& payload = left.is_object() ? left.value("payload", none) : none;
-    if (!payload.is_object() || payload.value("field", "") != "dport") return;
+/// {"payload":{"protocol":"udp","field":"dport"}}; "th" is the ports of any transport.
+bool is_udp_destination_port(const Json& expression) {
+    if (!expression.is_object()) return false;
+    const auto payload = expression.value("payload", Json());
+    if (!payload.is_object() || payload.value("field", "") != "dport") return false;
     const auto protocol = payload.value("protocol", "");
-    if (protocol == "udp" || protocol == "th") add_ports(match.value("right", none), ranges);
+    return protocol == "udp" || protocol == "th";
+}
+
+/// {"match":{"op":"==","left":PORT,"right":4000}}
+void add_matched_ports(const Json& statement, std::vector<PortRange>& ranges) {
+    const auto match = statement.value("match", Json());
+    if (!match.is_object() || match.value("op", "") == "!=") return;
+    if (is_udp_destination_port(match.value("left", Json()))) {
+        add_ports(match.value("right", Json()), ranges);
+    }
+}
+
+/// {"dnat":{"addr":{"map":{"key":PORT,"data":{"set":[[4000,"192.168.77.3"],…]}}}}}
+void add_mapped_ports(const Json& statement, std::vector<PortRange>& ranges) {
+    const Json::json_pointer map("/dnat/addr/map");
+    if (!statement.contains(map)) return;
+    const auto& mapped = statement[map];
+    const auto elements = mapped.value("data", Json());  // the name of a named map is a string
+    if (!elements.is_object() || !is_udp_destination_port(mapped.value("key", Json()))) return;
+    for (const auto& pair : elements.at("set"))
+        add_ports(pair.at(0), ranges);
+}
+
+/// nft's own statements, and what iptables-nft has for them.
+bool is_forward(const Json& statement) {
+    if (statement.contains("dnat") || statement.contains("redirect")) return true;
+    const auto extension = statement.value("xt", Json());
+    const auto name = extension.is_object() ? extension.value("name", "") : std::string();
+    return name == "DNAT" || name == "REDIRECT";
 }
 
 void add_forwards(const Json& rule, std::vector<PortForward>& forwards) {
@@ -51,8 +75,9 @@ void add_forwards(const Json& rule, std::vector<PortForward>& forwards) {
     std::vector<PortRange> ranges;
     for (const auto& statement : rule.at("expr")) {
         if (!statement.is_object()) continue;
-        forwarded = forwarded || statement.contains("dnat") || statement.contains("redirect");
+        forwarded = forwarded || is_forward(statement);
         add_matched_ports(statement, ranges);
+        add_mapped_ports(statement, ranges);
     }
     if (!forwarded) return;
     const auto where = "table " + rule.value("family", "") + " " + rule.value("table", "") +

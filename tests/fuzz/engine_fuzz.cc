@@ -217,6 +217,7 @@ class Scenario {
             check_state();
         }
         restart();
+        over_ = true;
         pass(48h);
         pass(2min);
         pass(2min);
@@ -401,8 +402,23 @@ class Scenario {
         ledger_.close(due.close);
         ledger_.check_sweep(due.sweep);
         closed_ += due.close.size();
+        settle_idle(due.idle);
         require(!engine_.next_due() || *engine_.next_due() > now_, "what was due is done");
         check_state();
+    }
+
+    void settle_idle(const std::vector<IdleQuestion>& questions) {
+        std::vector<IdleAnswer> answers;
+        for (const auto& question : questions) {
+            require(!question.media.empty(), "only media can tell whether a call is idle");
+            const auto packets = over_ ? 0 : choices_.pick(4);
+            answers.push_back({question.call, packets == 3
+                                                  ? std::nullopt
+                                                  : std::optional<std::uint64_t>(packets)});
+        }
+        const auto closed = engine_.settle_idle(answers, now_);
+        ledger_.close(closed);
+        closed_ += closed.size();
     }
 
     void restart() {
@@ -420,7 +436,7 @@ class Scenario {
     void reconfigure() {
         if (choices_.pick(2) == 0) {
             const auto port = static_cast<Port>(10000 + choices_.pick(8));
-            engine_.reserve_port({*IpAddress::parse("203.0.113.1"), port}, Transport::udp);
+            engine_.set_foreign_endpoints({{*IpAddress::parse("203.0.113.1"), port}});
             return;
         }
         static constexpr std::array kLowest{10000, 20000, 10001};
@@ -456,6 +472,7 @@ class Scenario {
     std::vector<Sent> sent_;
     std::string to_tag_;
     bool answerable_ = false;  ///< the last message was the last request, and arrived
+    bool over_ = false;        ///< no media flows any more
     std::size_t messages_ = 0;
     std::uint64_t decided_ = 0;
     std::uint64_t opened_ = 0;

@@ -52,7 +52,7 @@ class HoleLedger {
         }
     }
 
-    void check_sweep(const std::vector<EndedMedia>& ended) const {
+    void check_sweep(const std::vector<MediaFlows>& ended) const {
         for (const auto& media : ended) {
             for (const auto& [key, hole] : open_) {
                 require(hole.transport != media.transport || hole.inside != media.inside ||

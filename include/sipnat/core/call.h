@@ -35,8 +35,10 @@ inline constexpr std::chrono::seconds kTransactionTime{32};
 /// An INVITE without a final answer is given up this long after its last 1xx (RFC 3261 timer C, with
 /// room: that is 3 minutes).
 inline constexpr std::chrono::minutes kLongestRinging{10};
-/// An established call that says nothing for a day is over; expectations live as long.
+/// An established call that says nothing for a day is over, unless its media flows.
 inline constexpr std::chrono::hours kLongestSilence{24};
+/// How long no packet of a call's media may be counted after such a deadline.
+inline constexpr std::chrono::minutes kIdleTime{5};
 inline constexpr std::size_t kMostDialogs = 16;
 inline constexpr std::size_t kMostPending = 4;
 
@@ -116,8 +118,10 @@ struct Call {
     std::string invite_branch;      ///< of its top Via
     std::vector<Dialog> dialogs;    ///< the first is the root while there is one
     std::optional<Time> root_until;
-    Time deadline{};             ///< it ends then, or is forgotten if it has ended
-    std::vector<HoleKey> holes;  ///< those it holds now: sorted
+    Time deadline{};              ///< it ends then, or is forgotten if it has ended
+    bool media_prolongs = false;  ///< the deadline is a guess that packets of its media disprove
+    std::optional<std::uint64_t> counted;  ///< packets of its media when they were last asked for
+    std::vector<HoleKey> holes;            ///< those it holds now: sorted
 
     /// This message is part of the call's INVITE transaction, or of one of its dialogs.
     [[nodiscard]] bool owns(const CallMessage& seen) const;
@@ -127,6 +131,12 @@ struct Call {
                 std::optional<std::vector<RemoteStream>> peer, Time now);
     /// No hole may lead to this remote address.
     void avoid(const IpAddress& address);
+    /// Only the kernel's counters can tell whether it is over.
+    [[nodiscard]] bool needs_counters(Time now) const;
+    /// What they said: nothing if they could not be read, which never means idle.
+    void learn_counted(std::optional<std::uint64_t> packets, Time now);
+    /// Sets the deadline of a call that says nothing more: as long as it may ring, or talk.
+    void wait_for_silence(Time now);
     /// What is due at `now` (unanswered BYE, forgotten root, deadline).
     void expire(Time now);
     [[nodiscard]] Time next_deadline() const;
@@ -137,6 +147,7 @@ struct Call {
     void follow_request(const CallMessage& seen, Time now);
     void follow_response(const CallMessage& seen, Time now);
     void follow_invite_response(const CallMessage& seen, int status, Time now);
+    void wait_for_transaction(Time now);
     void end(Time now);
     void end_dialog(std::string_view tag, Time now);
     [[nodiscard]] const Dialog* find_dialog(std::string_view tag) const;

@@ -31,6 +31,7 @@ enum class Reason : std::uint8_t {
     no_media_port,   ///< the range is used up
     media_refused,   ///< the kernel would not take an expectation
     call_limit,      ///< limits.dialogs reached: no media for this call
+    media_limit,     ///< limits.media reached: no media for this message
     entry_exists,    ///< another flow was quicker with this outside port: dropped, to be resent
 };
 inline constexpr std::size_t kReasons = static_cast<std::size_t>(Reason::entry_exists) + 1;

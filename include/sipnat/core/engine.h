@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -91,14 +92,17 @@ class Engine {
 
     /// What time made due: call it at next_due() or later.
     [[nodiscard]] Due tick(Time now);
+    /// What conntrack has counted for the calls of Due::idle; holes of those that are over.
+    [[nodiscard]] std::vector<Hole> settle_idle(const std::vector<IdleAnswer>& answers, Time now);
     [[nodiscard]] std::optional<Time> next_due() const;
 
     /// Running calls keep what they have.
     void set_settings(const Settings& settings);
     /// Ports that others use on all addresses (port forwards), in the place of those named before.
     void exclude_ports(const std::vector<PortRange>& ranges);
-    /// Keeps a port of the range for somebody else.
-    void reserve_port(const Endpoint& outside, Transport transport);
+    /// UDP endpoints of this gateway that flows of others use (conntrack's reply destinations), in
+    /// the place of those named before.
+    void set_foreign_endpoints(std::set<Endpoint> endpoints);
 
     [[nodiscard]] const Counters& counters() const;
     [[nodiscard]] std::size_t calls() const;  ///< not ended ones

@@ -48,9 +48,10 @@ struct FlowEntry {
     FlowTuples tuples;
     std::uint32_t status = 0;  ///< IPS_* bits
     std::uint32_t mark = 0;
-    std::uint32_t timeout = 0;  ///< seconds left
-    std::string helper;         ///< empty: none
-    bool expected = false;      ///< it has a master: an expectation made it
+    std::uint32_t timeout = 0;             ///< seconds left
+    std::string helper;                    ///< empty: none
+    std::optional<std::uint64_t> packets;  ///< both ways; nothing where they are not counted
+    bool expected = false;                 ///< it has a master: an expectation made it
 
     bool operator==(const FlowEntry&) const = default;
 };

@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -29,6 +30,8 @@ namespace sipnat {
 
 inline constexpr std::chrono::seconds kGrace{2};
 inline constexpr std::chrono::seconds kRest{60};
+/// How long a port stays with an inside host that only says that it has it.
+inline constexpr std::chrono::minutes kClaim{10};
 
 struct MediaKey {
     IpAddress outside;
@@ -73,20 +76,42 @@ struct Mapping {
     bool swept = false;
 };
 
-/// An inside endpoint whose stream ended, and its outside one: flows that expectations made between
-/// them and anybody are to be deleted.
-struct EndedMedia {
+/// An inside endpoint and its outside one, as the flows of a stream between them and anybody are
+/// found in conntrack: those that expectations made.
+struct MediaFlows {
     Transport transport = Transport::udp;
     Endpoint inside;
     Endpoint outside;
 
-    bool operator==(const EndedMedia&) const = default;
+    bool operator==(const MediaFlows&) const = default;
+};
+
+/// A call whose time is up, unless packets still flow: the kernel has counted those between these
+/// endpoints. The answer goes to Engine::settle_idle.
+struct IdleQuestion {
+    std::uint64_t call = 0;  ///< a name, to be given back
+    std::vector<MediaFlows> media;
+
+    bool operator==(const IdleQuestion&) const = default;
+};
+
+struct IdleAnswer {
+    std::uint64_t call = 0;
+    /// All packets that those flows have counted so far; nothing when that can't be known.
+    std::optional<std::uint64_t> packets;
 };
 
 /// What the flow of time made due.
 struct Due {
     std::vector<Hole> close;
-    std::vector<EndedMedia> sweep;
+    std::vector<MediaFlows> sweep;
+    std::vector<IdleQuestion> idle;
+};
+
+enum class Mapped : std::uint8_t {
+    done,
+    no_port,   ///< the range is used up
+    no_quota,  ///< Settings::media_per_host or Settings::media is reached
 };
 
 class PortPool;
@@ -108,9 +133,9 @@ class MediaTable {
     [[nodiscard]] std::optional<MediaKey> find_outside(const Endpoint& outside,
                                                        Transport transport) const;
     /// Makes sure that all of `keys`, the components of one stream in the order RTP, RTCP, RTP, …,
-    /// have a mapping; new ones get ports in a row. False, and nothing made, when no port is left.
-    [[nodiscard]] bool map(const std::vector<MediaKey>& keys, ExpectClass media,
-                           const Anchor& anchor);
+    /// have a mapping; new ones get ports in a row. Nothing is made unless all can be.
+    [[nodiscard]] Mapped map(const std::vector<MediaKey>& keys, ExpectClass media,
+                             const Anchor& anchor);
 
     /// One user more; true when this opens the hole. The mapping must be there.
     bool acquire(const HoleKey& key);
@@ -124,8 +149,12 @@ class MediaTable {
 
     /// Somebody else holds this outside port: nobody gets it for kRest.
     void block(const Endpoint& outside, Transport transport, Time now);
-    /// Takes a port for good, for what a start finds in the kernel.
-    void reserve(const Endpoint& outside, Transport transport);
+    /// An inside host names this outside endpoint as its own, though no mapping of ours leads there
+    /// (a phone that asked a STUN server): for kClaim nobody else gets the port. It counts as a
+    /// mapping of the host; one over its quota is passed over.
+    void claim(const IpAddress& host, const Endpoint& outside, Transport transport, Time now);
+    /// UDP endpoints that others use, in the place of those named before.
+    void set_foreign(std::set<Endpoint> endpoints);
     /// Puts a mapping back as it was before a restart. False when its port is taken.
     bool restore(const MediaKey& key, const Mapping& mapping);
 
@@ -134,7 +163,7 @@ class MediaTable {
     [[nodiscard]] const std::unordered_map<MediaKey, Mapping>& mappings() const {
         return mappings_;
     }
-    void set_range(const Settings& settings);
+    void set_limits(const Settings& settings);
     void exclude(const std::vector<PortRange>& ranges);
 
   private:
@@ -142,24 +171,32 @@ class MediaTable {
         Time since;
         MediaKey key;
     };
+    /// A port that is not to be given out for a while, and the host that it is charged to.
     struct Blocked {
-        Time until;
         Endpoint endpoint;
-        Transport transport;
+        Transport transport = Transport::udp;
+        std::optional<IpAddress> host;
     };
 
-    bool map_beside(const std::vector<MediaKey>& keys, Port rtp, ExpectClass media,
-                    const Anchor& anchor);
+    [[nodiscard]] bool has_quota(const IpAddress& host, std::size_t more) const;
+    void charge(const IpAddress& host);
+    void discharge(const IpAddress& host);
+    Mapped map_beside(const std::vector<MediaKey>& keys, Port rtp, ExpectClass media,
+                      const Anchor& anchor);
     void add(const MediaKey& key, Port port, ExpectClass media, const Anchor& anchor);
     void erase(const MediaKey& key);
 
     std::unique_ptr<PortPool> pool_;
     bool keep_ports_;
+    std::size_t most_per_host_;
+    std::size_t most_;
     std::unordered_map<MediaKey, Mapping> mappings_;
     std::map<std::pair<Endpoint, Transport>, MediaKey> by_outside_;
-    std::deque<Timer> to_sweep_;   // ascending by `since`
-    std::deque<Timer> resting_;    // ascending by `since`
-    std::deque<Blocked> blocked_;  // ascending by `until`
+    std::unordered_map<IpAddress, std::size_t> per_host_;  // mappings and claims
+    std::size_t charged_ = 0;                              // their sum
+    std::deque<Timer> to_sweep_;                           // ascending by `since`
+    std::deque<Timer> resting_;                            // ascending by `since`
+    std::multimap<Time, Blocked> blocked_;                 // by their end
 };
 
 }  // namespace sipnat

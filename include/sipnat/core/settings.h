@@ -30,6 +30,8 @@ struct Settings {
     OnNoMedia on_no_media = OnNoMedia::headers;
     std::size_t calls_per_host = 500;
     std::size_t calls = 20000;
+    std::size_t media_per_host = 4000;  ///< mappings of one inside host, resting ones too
+    std::size_t media = 100'000;
 
     bool operator==(const Settings&) const = default;
 };

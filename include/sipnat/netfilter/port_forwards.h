@@ -18,10 +18,10 @@ struct PortForward {
     bool operator==(const PortForward&) const = default;
 };
 
-/// From the text of `nft -j list ruleset`: rules with dnat or redirect that match UDP destination
-/// ports, given as a number, a range or an anonymous set of these. Named sets and maps are not
-/// looked into, and rules that iptables' extensions hide from nft can't be. Text that is not such
-/// JSON holds none.
+/// From the text of `nft -j list ruleset`: rules with dnat or redirect, iptables-nft's among them,
+/// that match UDP destination ports, given as a number, a range, or an anonymous set or map of
+/// these. Named sets and maps are not looked into; ports that an extension of iptables hides
+/// (multiport) and rules of iptables-legacy can't be seen. Text that is not such JSON holds none.
 [[nodiscard]] std::vector<PortForward> find_port_forwards(std::string_view json);
 
 /// Of this network namespace.

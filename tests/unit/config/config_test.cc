@@ -111,8 +111,10 @@ TEST(ConfigFaults, LimitsAreTwoCounts) {
     for (const std::string limits :
          {"", "500", "500/", "/20000", "0/20000", "500/0", "500/499", "-1/5", "1/1000001", "a/b",
           "500/20000/3", "99999999999999999999/99999999999999999999"}) {
-        EXPECT_THAT(faults_of("[limits]\ndialogs = \"" + limits + "\"\n"),
-                    ElementsAre("f:2: limits.dialogs: \"" + limits + "\"" + kBadLimits));
+        for (const std::string name : {"dialogs", "media"}) {
+            EXPECT_THAT(faults_of("[limits]\n" + name + " = \"" + limits + "\"\n"),
+                        ElementsAre("f:2: limits." + name + ": \"" + limits + "\"" + kBadLimits));
+        }
     }
 }
 
@@ -159,6 +161,8 @@ TEST(Config, AnEmptyFileIsTheDefaults) {
     EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::headers);
     EXPECT_EQ(parsed->settings.calls_per_host, 500U);
     EXPECT_EQ(parsed->settings.calls, 20000U);
+    EXPECT_EQ(parsed->settings.media_per_host, 4000U);
+    EXPECT_EQ(parsed->settings.media, 100000U);
     EXPECT_EQ(parsed->queue, (QueueConfiguration{5060, 1, true}));
     EXPECT_EQ(parsed->paths, (Paths{"/var/lib/sipnat/state", "/run/sipnat/control.sock",
                                     "/usr/share/sipnat/sipnat.nft"}));
@@ -169,7 +173,7 @@ TEST(Config, EverySettingArrives) {
         "[sip]\nudp_ports = [5070, 5060, 5070]\non_malformed = \"drop\"\n"
         "[nat]\nmedia_ports = \"1024-5000\"\nkeep_ports = false\non_no_media = \"unchanged\"\n"
         "[queue]\nfirst = 65520\ncount = 16\nfail_open = false\n"
-        "[limits]\ndialogs = \"7/7\"\n"
+        "[limits]\ndialogs = \"7/7\"\nmedia = \"8/9\"\n"
         "[paths]\nstate = \"/a\"\nsocket = \"/b\"\nruleset = \"/c\"\n",
         "f");
     ASSERT_TRUE(parsed) << parsed.error().front().message();
@@ -181,6 +185,8 @@ TEST(Config, EverySettingArrives) {
     EXPECT_EQ(parsed->queue, (QueueConfiguration{65520, 16, false})) << "the last one is 65535";
     EXPECT_EQ(parsed->settings.calls_per_host, 7U);
     EXPECT_EQ(parsed->settings.calls, 7U);
+    EXPECT_EQ(parsed->settings.media_per_host, 8U);
+    EXPECT_EQ(parsed->settings.media, 9U);
     EXPECT_EQ(parsed->paths, (Paths{"/a", "/b", "/c"}));
 }
 
@@ -228,7 +234,7 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
     EXPECT_EQ(*parsed, Configuration{});
     for (const char* name :
          {"udp_ports", "on_malformed", "media_ports", "keep_ports", "on_no_media", "first", "count",
-          "fail_open", "dialogs", "state", "socket", "ruleset"}) {
+          "fail_open", "dialogs", "media", "state", "socket", "ruleset"}) {
         EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
         --enabled;
     }

@@ -34,6 +34,63 @@ class EstablishedCall : public testing::Test {
     Line line = gateway.line();
 };
 
+// --- silence ------------------------------------------------------------------------------------
+
+TEST_F(EstablishedCall, IsOverAfterADayWithoutSignallingAndMedia) {
+    gateway.counted = 0;
+    EXPECT_THAT(gateway.wait(24h - 33s - 1s).close, IsEmpty());
+    const auto due = gateway.wait(1s);
+    ASSERT_EQ(due.idle.size(), 1U);
+    EXPECT_THAT(due.idle[0].media,
+                UnorderedElementsAre(MediaFlows{Transport::udp, endpoint("192.168.77.2:4000"),
+                                                endpoint("203.0.113.1:10000")},
+                                     MediaFlows{Transport::udp, endpoint("192.168.77.2:4001"),
+                                                endpoint("203.0.113.1:10001")}));
+    EXPECT_THAT(show(due.close), all_of_it());
+    EXPECT_EQ(gateway.engine.calls(), 0U);
+}
+
+TEST_F(EstablishedCall, GoesOnForAsLongAsItsMediaDoes) {
+    gateway.counted = 4'000'000;
+    EXPECT_THAT(gateway.wait(24h).close, IsEmpty());
+    for (int look = 0; look < 3; ++look) {
+        *gateway.counted += 1;
+        EXPECT_THAT(gateway.wait(5min).close, IsEmpty());
+    }
+    EXPECT_THAT(gateway.wait(5min - 1s).idle, IsEmpty());
+    EXPECT_THAT(show(gateway.wait(1s).close), all_of_it()) << "no packet since the last look";
+}
+
+TEST_F(EstablishedCall, WithoutCountersIsNeverTakenForIdle) {
+    gateway.counted = std::nullopt;
+    gateway.wait(24h);
+    for (int look = 0; look < 5; ++look)
+        EXPECT_THAT(gateway.wait(5min).close, IsEmpty());
+    gateway.counted = 7;
+    EXPECT_THAT(gateway.wait(5min).close, IsEmpty()) << "the first count compares with nothing";
+    EXPECT_THAT(show(gateway.wait(5min).close), all_of_it());
+}
+
+TEST_F(EstablishedCall, NobodyAsksForCountersAfterAnUnansweredBye) {
+    gateway.counted = 1;
+    (void)line.out(kAliceInDialog.request("BYE", 2));
+    const auto due = gateway.wait(32s);
+    EXPECT_THAT(due.idle, IsEmpty());
+    EXPECT_THAT(show(due.close), all_of_it());
+}
+
+TEST(EarlyMedia, OutlastsTheLongestRinging) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    const auto invite = line.out(kAlice.request("INVITE", 1, audio("192.168.77.2", 4000)));
+    (void)line.in(answer(invite.text, 183, "b", audio("203.0.113.10", 7000)));
+    gateway.counted = 100;
+    EXPECT_THAT(gateway.wait(10min).close, IsEmpty());
+    gateway.counted = 200;
+    EXPECT_THAT(gateway.wait(5min).close, IsEmpty());
+    EXPECT_THAT(show(gateway.wait(5min).close), all_of_it());
+}
+
 // --- BYE ----------------------------------------------------------------------------------------
 
 TEST_F(EstablishedCall, EndsWithTheAnswerToItsBye) {

@@ -241,10 +241,16 @@ class Gateway {
         return outcome;
     }
 
-    /// Lets time pass; gives what became due in it.
+    /// Lets time pass; gives what became due in it, that of idle calls included.
     Due wait(std::chrono::milliseconds duration) {
         now += duration;
-        return engine.tick(now);
+        auto due = engine.tick(now);
+        std::vector<IdleAnswer> answers;
+        for (const auto& question : due.idle)
+            answers.push_back({question.call, counted});
+        const auto closed = engine.settle_idle(answers, now);
+        due.close.insert(due.close.end(), closed.begin(), closed.end());
+        return due;
     }
 
     [[nodiscard]] std::uint64_t count(Reason reason) const {
@@ -254,7 +260,8 @@ class Gateway {
     Engine engine;
     Time now{1000s};
     Kernel kernel = [](const Decision&) { return KernelAnswer{}; };
-    int kernel_calls = 0;  ///< of the last message
+    int kernel_calls = 0;                      ///< of the last message
+    std::optional<std::uint64_t> counted = 0;  ///< packets of any call's media so far
 };
 
 inline Outcome Line::out(std::string_view text) const {

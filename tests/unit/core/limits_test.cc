@@ -19,6 +19,75 @@ Outcome invite(const Line& line, int call, std::string_view host = "192.168.77.2
                         .request("INVITE", 1, audio(host, 4000 + 2 * call)));
 }
 
+// --- media ports --------------------------------------------------------------------------------
+
+TEST(MediaLimit, OfOneHostLeavesTheOthersAlone) {
+    Settings settings;
+    settings.media_per_host = 4;
+    Gateway gateway(settings);
+    const auto line = gateway.line();
+    const auto first = invite(line, 1);
+    EXPECT_EQ(invite(line, 2).opened.size(), 2U);
+    const auto third = invite(line, 3);
+    EXPECT_EQ(third.decision.reason, Reason::media_limit);
+    EXPECT_EQ(third.decision.verdict, Verdict::accept);
+    EXPECT_THAT(third.opened, IsEmpty());
+    EXPECT_EQ(header_line(third.text, "Contact"), "Contact: <sip:a@203.0.113.1:1024>");
+    EXPECT_NE(third.text.find("c=IN IP4 192.168.77.2"), std::string::npos);
+
+    const auto other = gateway.line("192.168.77.3:5060", "203.0.113.1:1025");
+    EXPECT_EQ(invite(other, 4, "192.168.77.3").opened.size(), 2U);
+
+    // A port that rests is still the host's.
+    (void)line.in(answer(first.text, 486, "b"));
+    EXPECT_EQ(invite(line, 5).decision.reason, Reason::media_limit);
+    gateway.wait(60s);
+    EXPECT_EQ(invite(line, 6).opened.size(), 2U);
+}
+
+TEST(MediaLimit, OfAllHosts) {
+    Settings settings;
+    settings.media = 4;
+    Gateway gateway(settings);
+    for (int i = 0; i < 4; ++i) {
+        const auto host = "192.168.77." + std::to_string(10 + i);
+        const auto line = gateway.line(host + ":5060", "203.0.113.1:" + std::to_string(1024 + i));
+        const auto sent = invite(line, i, host);
+        EXPECT_EQ(sent.decision.reason, i < 2 ? Reason::rewritten : Reason::media_limit);
+    }
+    EXPECT_EQ(gateway.engine.media().mappings().size(), 4U);
+}
+
+TEST(MediaLimit, ManyStreamsOfOneMessageAreAllOrNothing) {
+    Settings settings;
+    settings.media_per_host = 3;
+    Gateway gateway(settings);
+    const auto line = gateway.line();
+    const auto both = audio("192.168.77.2", 4000) + "m=video 4002 RTP/AVP 96\r\n";
+    const auto sent = line.out(kAlice.request("INVITE", 1, both));
+    EXPECT_EQ(sent.decision.reason, Reason::media_limit);
+    EXPECT_TRUE(gateway.engine.media().mappings().empty());
+    EXPECT_EQ(invite(line, 2).opened.size(), 2U);
+}
+
+TEST(MediaLimit, CountsPortsThatAPhoneOnlyClaims) {
+    Settings settings;
+    settings.media_per_host = 3;
+    Gateway gateway(settings);
+    const auto line = gateway.line();
+    for (int call = 0; call < 4; ++call)
+        (void)line.out(kAlice.with_call_id("claim " + std::to_string(call))
+                           .request("INVITE", 1, audio("203.0.113.1", 10000 + 2 * call)));
+    const auto other = gateway.line("192.168.77.3:5060", "203.0.113.1:1025");
+    EXPECT_THAT(invite(other, 9, "192.168.77.3").opened,
+                testing::ElementsAre("audio 192.168.77.3:4018=203.0.113.1:10004 any",
+                                     "audio 192.168.77.3:4019=203.0.113.1:10005 any"))
+        << "three ports are kept, the fourth is over the quota";
+    EXPECT_EQ(invite(line, 10).decision.reason, Reason::media_limit);
+    gateway.wait(10min);
+    EXPECT_EQ(invite(line, 11).opened.size(), 2U);
+}
+
 // --- calls --------------------------------------------------------------------------------------
 
 TEST(CallLimit, OfOneHostLeavesTheOthersAlone) {

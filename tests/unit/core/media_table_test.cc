@@ -65,8 +65,6 @@ TEST(PortPool, EachAddressAndTransportHasItsOwn) {
     EXPECT_FALSE(pool.take_run(kOutside, Transport::udp, {}, 2));
     EXPECT_TRUE(pool.take_run(kOutside, Transport::tcp, {}, 2));
     EXPECT_TRUE(pool.take_run(address("203.0.113.2"), Transport::udp, {}, 2));
-    EXPECT_FALSE(pool.is_free({kOutside, Port{10000}}, Transport::tcp));
-    EXPECT_TRUE(pool.is_free({address("203.0.113.3"), Port{10000}}, Transport::tcp));
 }
 
 TEST(PortPool, ANewRangeKeepsWhatIsTaken) {
@@ -94,7 +92,7 @@ TEST(MediaTable, CountsTheUsersOfEachHole) {
     MediaTable table((Settings()));
     const MediaKey key{kOutside, Transport::udp, endpoint("192.168.77.2:4000")};
     const HoleKey inbound{key, {}};
-    ASSERT_TRUE(table.map({key}, ExpectClass::audio, {}));
+    ASSERT_EQ(table.map({key}, ExpectClass::audio, {}), Mapped::done);
     EXPECT_TRUE(table.acquire(inbound));
     EXPECT_FALSE(table.acquire(inbound));
     EXPECT_TRUE(table.acquire({key, endpoint("9.9.9.9:7000")}));
@@ -110,11 +108,11 @@ TEST(MediaTable, WhatNobodyAcquiredLeavesNoTrace) {
     const std::vector<MediaKey> keys{{kOutside, Transport::udp, endpoint("192.168.77.2:4000")},
                                      {kOutside, Transport::udp, endpoint("192.168.77.2:4001")}};
     for (int i = 0; i < 3; ++i) {
-        ASSERT_TRUE(table.map(keys, ExpectClass::audio, {}));
+        ASSERT_EQ(table.map(keys, ExpectClass::audio, {}), Mapped::done);
         table.drop_unused(keys);
         EXPECT_TRUE(table.mappings().empty());
     }
-    ASSERT_TRUE(table.map(keys, ExpectClass::audio, {}));
+    ASSERT_EQ(table.map(keys, ExpectClass::audio, {}), Mapped::done);
     ASSERT_TRUE(table.acquire({keys[0], {}}));
     table.undo({keys[0], {}});
     EXPECT_EQ(table.find(keys[0]), nullptr);
@@ -125,9 +123,9 @@ TEST(MediaTable, RtcpThatComesLaterStandsBesideItsRtp) {
     MediaTable table((Settings()));
     const MediaKey rtp{kOutside, Transport::udp, endpoint("192.168.77.2:4000")};
     const MediaKey rtcp{kOutside, Transport::udp, endpoint("192.168.77.2:4001")};
-    ASSERT_TRUE(table.map({rtp}, ExpectClass::audio, {}));
+    ASSERT_EQ(table.map({rtp}, ExpectClass::audio, {}), Mapped::done);
     ASSERT_TRUE(table.acquire({rtp, {}}));
-    ASSERT_TRUE(table.map({rtp, rtcp}, ExpectClass::audio, {}));
+    ASSERT_EQ(table.map({rtp, rtcp}, ExpectClass::audio, {}), Mapped::done);
     EXPECT_EQ(table.find(rtp)->outside.port, Port{10000});
     EXPECT_EQ(table.find(rtcp)->outside.port, Port{10001});
 }
@@ -184,12 +182,45 @@ TEST_F(Sharing, WithoutKeepPortsItIsAlwaysTheLowest) {
                             "audio 192.168.77.2:20001=203.0.113.1:10001 any"));
 }
 
-TEST_F(Sharing, AReservedPortIsPassedOver) {
-    gateway.engine.reserve_port(endpoint("203.0.113.1:20001"), Transport::udp);
-    gateway.engine.reserve_port(endpoint("203.0.113.1:10000"), Transport::udp);
+TEST_F(Sharing, APortThatOthersUseIsPassedOverWhileTheyDo) {
+    gateway.engine.set_foreign_endpoints(
+        {endpoint("203.0.113.1:20001"), endpoint("203.0.113.1:10000"), endpoint("203.0.113.9:1")});
     EXPECT_THAT(call(line, "1", 20000).opened,
                 ElementsAre("audio 192.168.77.2:20000=203.0.113.1:10002 any",
                             "audio 192.168.77.2:20001=203.0.113.1:10003 any"));
+    gateway.engine.set_foreign_endpoints({endpoint("203.0.113.1:10003")});
+    EXPECT_THAT(call(line, "2", 20002).opened,
+                ElementsAre("audio 192.168.77.2:20002=203.0.113.1:20002 any",
+                            "audio 192.168.77.2:20003=203.0.113.1:20003 any"));
+    EXPECT_THAT(call(line, "3", 4000).opened,
+                ElementsAre("audio 192.168.77.2:4000=203.0.113.1:10000 any",
+                            "audio 192.168.77.2:4001=203.0.113.1:10001 any"))
+        << "they gave it up";
+}
+
+// --- ports that a phone learnt through STUN ------------------------------------------------------
+
+TEST_F(Sharing, APortThatAStunPhoneAnnouncesIsNotGivenToOthers) {
+    const auto other = gateway.line("192.168.77.3:5060", "203.0.113.1:1025");
+    const auto stun = call(other, "1", 10000, "203.0.113.1");
+    EXPECT_THAT(stun.opened, IsEmpty());
+    EXPECT_NE(stun.text.find("m=audio 10000 "), std::string::npos);
+    EXPECT_THAT(call(line, "2", 10000).opened,
+                ElementsAre("audio 192.168.77.2:10000=203.0.113.1:10002 any",
+                            "audio 192.168.77.2:10001=203.0.113.1:10003 any"));
+    gateway.wait(10min);
+    EXPECT_THAT(call(line, "3", 4000).opened,
+                ElementsAre("audio 192.168.77.2:4000=203.0.113.1:10000 any",
+                            "audio 192.168.77.2:4001=203.0.113.1:10001 any"));
+}
+
+TEST_F(Sharing, WhatAStunPhoneAnnouncesTakesNothingAway) {
+    (void)call(line, "1", 4000);
+    const auto other = gateway.line("192.168.77.3:5060", "203.0.113.1:1025");
+    EXPECT_THAT(call(other, "2", 10000, "203.0.113.1").opened, IsEmpty());
+    EXPECT_EQ(hang_up(line, "1").closed.size(), 4U);
+    gateway.wait(60s);
+    EXPECT_TRUE(gateway.engine.media().mappings().empty());
 }
 
 TEST_F(Sharing, APortRestsBeforeAnybodyElseGetsIt) {
@@ -251,9 +282,9 @@ TEST_F(Sharing, FlowsAreSweptAfterTheGraceOnce) {
     EXPECT_EQ(gateway.engine.next_due(), gateway.now + 2s);
     EXPECT_THAT(gateway.wait(1999ms).sweep, IsEmpty());
     EXPECT_THAT(gateway.wait(1ms).sweep,
-                UnorderedElementsAre(EndedMedia{Transport::udp, endpoint("192.168.77.2:4000"),
+                UnorderedElementsAre(MediaFlows{Transport::udp, endpoint("192.168.77.2:4000"),
                                                 endpoint("203.0.113.1:10000")},
-                                     EndedMedia{Transport::udp, endpoint("192.168.77.2:4001"),
+                                     MediaFlows{Transport::udp, endpoint("192.168.77.2:4001"),
                                                 endpoint("203.0.113.1:10001")}));
     EXPECT_THAT(gateway.wait(10s).sweep, IsEmpty());
 }

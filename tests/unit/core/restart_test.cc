@@ -95,8 +95,11 @@ TEST_F(AfterRestart, EndedCallsAndRestingPortsAreForgotten) {
 
 TEST_F(AfterRestart, APortThatIsGoneIsLeftOut) {
     establish(before);
-    next.engine.reserve_port(endpoint("203.0.113.1:10000"), Transport::udp);
-    restart();
+    auto saved = gateway.engine.save();
+    auto doubled = saved.mappings.front();
+    doubled.mapping.outside = saved.mappings.back().mapping.outside;
+    saved.mappings.front() = doubled;  // two mappings of one port
+    next.engine.restore(saved);
     EXPECT_EQ(next.engine.calls(), 1U);
     EXPECT_EQ(next.engine.media().mappings().size(), 1U);
     const auto bye = after.out(kAliceInDialog.request("BYE", 3));

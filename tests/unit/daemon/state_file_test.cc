@@ -78,6 +78,8 @@ Call forked_call() {
     call.dialogs = {root, first, second};
     call.root_until = Time{987654321ms};
     call.deadline = Time{1'000'000'000'000ms};
+    call.media_prolongs = true;
+    call.counted = 7;
     call.holes = {{rtp, std::nullopt}, {rtp, endpoint("203.0.113.10:7000")}, {rtcp, std::nullopt}};
     return call;
 }
@@ -149,7 +151,7 @@ void expect_same(const Dialog& one, const Dialog& other) {
 void expect_same(const Call& one, const Call& other) {
     const auto& [inside, remote, call_id, inside_initiated, charged_to_inside, initiator_tag,
                  master, inside_sends, state, invite_cseq, invite_branch, dialogs, root_until,
-                 deadline, holes] = one;
+                 deadline, media_prolongs, counted, holes] = one;
     EXPECT_EQ(inside, other.inside);
     EXPECT_EQ(remote, other.remote);
     EXPECT_EQ(call_id, other.call_id);
@@ -163,6 +165,8 @@ void expect_same(const Call& one, const Call& other) {
     EXPECT_EQ(invite_branch, other.invite_branch);
     EXPECT_EQ(root_until, other.root_until);
     EXPECT_EQ(deadline, other.deadline);
+    EXPECT_EQ(media_prolongs, other.media_prolongs);
+    (void)counted;  // not in the file: the first look after a restart compares with nothing
     EXPECT_EQ(holes, other.holes);
     ASSERT_EQ(dialogs.size(), other.dialogs.size());
     for (std::size_t i = 0; i < dialogs.size(); ++i)

@@ -66,6 +66,32 @@ INSTANTIATE_TEST_SUITE_P(
              ruleset(R"({"match":{"op":"==","left":{"meta":{"key":"iifname"}},"right":"wan0"}},)" +
                      match(kUdp, "4000") + kDnat),
              {ports(4000, 4000)}},
+        Case{"iptables",
+             ruleset(match(kUdp, R"({"range":[20000,20010]})") +
+                     R"(,{"counter":{"packets":0}},{"xt":{"type":"target","name":"DNAT"}})"),
+             {ports(20000, 20010)}},
+        Case{"iptables_redirect",
+             ruleset(match(kUdp, "53") + R"(,{"xt":{"type":"target","name":"REDIRECT"}})"),
+             {ports(53, 53)}},
+        Case{"iptables_other_target",
+             ruleset(match(kUdp, "53") + R"(,{"xt":{"type":"target","name":"TTL"}})"),
+             {}},
+        Case{"iptables_hides_all", ruleset(R"({"xt":null})"), {}},
+        Case{"map",
+             ruleset(
+                 R"({"dnat":{"addr":{"map":{"key":{"payload":{"protocol":"udp","field":"dport"}},)"
+                 R"("data":{"set":[[4000,"10.0.0.1"],[{"range":[5000,5001]},"10.0.0.2"]]}}}}})"),
+             {ports(4000, 4000), ports(5000, 5001)}},
+        Case{"map_of_tcp_ports",
+             ruleset(
+                 R"({"dnat":{"addr":{"map":{"key":{"payload":{"protocol":"tcp","field":"dport"}},)"
+                 R"("data":{"set":[[4000,"10.0.0.1"]]}}}}})"),
+             {}},
+        Case{"named_map",
+             ruleset(
+                 R"({"dnat":{"addr":{"map":{"key":{"payload":{"protocol":"udp","field":"dport"}},)"
+                 R"("data":"@forwards"}}}})"),
+             {}},
         Case{"no_forward", ruleset(match(kUdp, "4000") + R"(,{"accept":null})"), {}},
         Case{"tcp", ruleset(match(R"({"protocol":"tcp","field":"dport"})", "4000") + kDnat), {}},
         Case{"source_port",
