@@ -61,11 +61,10 @@ tl::unexpected<std::vector<std::string>> fault(const Error& error) {
 
 }  // namespace
 
-Daemon::Daemon(std::string config_file, config::Configuration configuration, netfilter::Probe probe,
+Daemon::Daemon(std::string config_file, config::Configuration configuration,
                control::Server control, netfilter::Queue queue, Executor executor, std::string boot)
     : config_file_(std::move(config_file)),
       configuration_(std::move(configuration)),
-      probe_(std::move(probe)),
       control_(std::move(control)),
       queue_(std::move(queue)),
       executor_(std::move(executor)),
@@ -88,10 +87,10 @@ tl::expected<Daemon, std::vector<std::string>> Daemon::start(
     auto executor = Executor::open();
     if (!executor) return fault(executor.error());
 
-    Daemon daemon(config_file, configuration, *std::move(kernel), *std::move(control),
-                  *std::move(queue), *std::move(executor), *std::move(boot));
+    Daemon daemon(config_file, configuration, *std::move(control), *std::move(queue),
+                  *std::move(executor), *std::move(boot));
     daemon.restore();
-    for (const auto& warning : warnings_of(daemon.probe_, configuration)) {
+    for (const auto& warning : warnings_of(configuration)) {
         log(Level::warning, warning);
     }
     return daemon;
@@ -388,7 +387,7 @@ std::string Daemon::status() const {
     status.version = SIPNAT_VERSION;
     status.mode = "expectations";
     status.mode_why = "this kernel has user-space helpers, conntrack glue and nf_nat_sip";
-    status.warnings = warnings_of(probe_, configuration_);
+    status.warnings = warnings_of(configuration_);
     if (!state_fault_.empty()) {
         status.warnings.push_back("running calls would not survive a restart: " + state_fault_);
     }
@@ -400,7 +399,7 @@ std::string Daemon::status() const {
         status.udp_ports.push_back(number(port));
     status.queues = queue_text(configuration_.queue);
     status.media_ports = fmt::format("{}-{}", number(range.low), number(range.high));
-    status.expect_max = probe_.expect_max;
+    status.expect_max = netfilter::expectation_limits().most;
     status.uptime = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::seconds>(now_by_clock() - started_).count());
     status.calls = engine_.calls();

@@ -12,7 +12,6 @@
 #include "sipnat/control/socket.h"
 #include "sipnat/core/engine.h"
 #include "sipnat/net/packet.h"
-#include "sipnat/netfilter/probe.h"
 #include "sipnat/netfilter/queue.h"
 
 namespace sipnat::daemon {
@@ -29,7 +28,7 @@ class Daemon {
     [[nodiscard]] Result<void> run();
 
   private:
-    Daemon(std::string config_file, config::Configuration configuration, netfilter::Probe probe,
+    Daemon(std::string config_file, config::Configuration configuration,
            control::Server control, netfilter::Queue queue, Executor executor, std::string boot);
 
     void restore();
@@ -57,7 +56,6 @@ class Daemon {
 
     std::string config_file_;
     config::Configuration configuration_;
-    netfilter::Probe probe_;
     control::Server control_;
     netfilter::Queue queue_;
     Executor executor_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "sipnat/netfilter/ruleset.h"
@@ -10,7 +11,9 @@ namespace sipnat::daemon {
 
 namespace {
 
-constexpr unsigned kExpectationsACall = 4;  // RTP and RTCP, inbound and outbound
+constexpr unsigned kExpectationsACall = 4;    // RTP and RTCP, inbound and outbound
+constexpr unsigned kExpectationsABucket = 4;  // the kernel's own ratio (nf_conntrack_expect_init)
+constexpr unsigned kLongestChain = 16;        // of expectations, on average, before it is a fault
 
 netfilter::QueueNumber first_queue(const config::QueueConfiguration& queue) {
     return static_cast<netfilter::QueueNumber>(queue.first);
@@ -69,16 +72,27 @@ std::string overlap_text(const netfilter::PortForward& forward) {
         number(forward.ports.low), number(forward.ports.high), forward.rule);
 }
 
-std::vector<std::string> warnings_of(const netfilter::Probe& probe,
-                                     const config::Configuration& configuration) {
-    std::vector<std::string> warnings;
-    const auto calls = configuration.settings.calls;
-    if (probe.expect_max && *probe.expect_max / kExpectationsACall < calls) {
-        warnings.push_back(fmt::format(
+std::vector<std::string> shortages(const netfilter::ExpectationLimits& limits, std::size_t calls) {
+    std::vector<std::string> texts;
+    if (limits.most && *limits.most / kExpectationsACall < calls) {
+        texts.push_back(fmt::format(
             "net.netfilter.nf_conntrack_expect_max is {}: enough for {} calls at once, {} are "
             "allowed (set it with sysctl, in the initial network namespace)",
-            *probe.expect_max, *probe.expect_max / kExpectationsACall, calls));
+            *limits.most, *limits.most / kExpectationsACall, calls));
     }
+    const auto wanted = calls * kExpectationsACall / kLongestChain;
+    if (limits.hash_size && *limits.hash_size < wanted) {
+        texts.push_back(fmt::format(
+            "nf_conntrack's expect_hashsize is {}: with {} calls each new flow of this gateway is "
+            "compared with {} expectations (load nf_conntrack with expect_hashsize={})",
+            *limits.hash_size, calls, calls * kExpectationsACall / std::max(1U, *limits.hash_size),
+            calls * kExpectationsACall / kExpectationsABucket));
+    }
+    return texts;
+}
+
+std::vector<std::string> warnings_of(const config::Configuration& configuration) {
+    auto warnings = shortages(netfilter::expectation_limits(), configuration.settings.calls);
     const auto forwards = overlapping_forwards(configuration.settings.media_ports);
     if (!forwards) {
         warnings.push_back(forwards.error().text());

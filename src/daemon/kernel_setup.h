@@ -6,6 +6,7 @@
 
 #include "sipnat/base/result.h"
 #include "sipnat/config/config.h"
+#include "sipnat/netfilter/expectation_limits.h"
 #include "sipnat/netfilter/port_forwards.h"
 #include "sipnat/netfilter/probe.h"
 #include "sipnat/netfilter/queue.h"
@@ -28,9 +29,12 @@ namespace sipnat::daemon {
     const PortRange& media);
 [[nodiscard]] std::string overlap_text(const netfilter::PortForward& forward);
 
+/// What the kernel's limits on expectations fall short of, for so many calls.
+[[nodiscard]] std::vector<std::string> shortages(const netfilter::ExpectationLimits& limits,
+                                                 std::size_t calls);
+
 /// What works, but will bite: for `status` and the log.
-[[nodiscard]] std::vector<std::string> warnings_of(const netfilter::Probe& probe,
-                                                   const config::Configuration& configuration);
+[[nodiscard]] std::vector<std::string> warnings_of(const config::Configuration& configuration);
 
 /// "5060" or "5060-5063", as nft and the admin write it.
 [[nodiscard]] std::string queue_text(const config::QueueConfiguration& queue);

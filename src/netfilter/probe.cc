@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cerrno>
-#include <fstream>
 
 #include "sipnat/netfilter/conntrack.h"
 #include "sipnat/netfilter/expectation.h"
@@ -12,8 +11,6 @@
 
 namespace sipnat::netfilter {
 namespace {
-
-constexpr const char* kExpectMaxFile = "/proc/sys/net/netfilter/nf_conntrack_expect_max";
 
 // Queues of the probe's own, so that it can run beside a daemon.
 constexpr std::uint16_t kProbeQueue = 65535;
@@ -161,11 +158,6 @@ Result<Probe> probe_kernel(QueueNumber queue,
         if (auto done = probe_sip_function(probe, modprobe_folders); !done) {
             return in_context("probe kernel", std::move(done.error()));
         }
-    }
-    std::ifstream file(kExpectMaxFile);
-    unsigned limit = 0;
-    if (file >> limit) {
-        probe.expect_max = limit;
     }
     return probe;
 }

@@ -26,8 +26,6 @@ struct Probe {
     bool conntrack_glue = false;   ///< queued packets carry their entry
     bool queue_statement = false;  ///< nft's `queue`
     bool sip_function = false;     ///< nf_nat_sip's function can be named by an expectation
-    /// net.netfilter.nf_conntrack_expect_max; nothing if it cannot be read.
-    std::optional<unsigned> expect_max;
     std::vector<MissingPiece> missing;
 
     [[nodiscard]] bool complete() const { return missing.empty(); }

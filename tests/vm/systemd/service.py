@@ -58,6 +58,7 @@ def main() -> None:
             service = Service(network, network["gateway"])
             try:
                 names_a_blacklisted_module(service)
+                raises_the_limit()
                 serves_a_call_through_a_kill(Playground(network, {"gateway": service}))
                 service.stop()
             finally:
@@ -77,6 +78,23 @@ def names_a_blacklisted_module(service: Service) -> None:
     netns.run("systemctl", "reset-failed", UNIT, check=False)
     netns.run("systemctl", "stop", "modprobe@nf_nat_sip.service")
     print("a blacklisted nf_nat_sip is named, with file and line")
+
+
+def raises_the_limit() -> None:
+    """In the initial namespace: the kernel lets nobody else set it."""
+    limit = Path("/proc/sys/net/netfilter/nf_conntrack_expect_max")
+    netns.run("modprobe", "nf_conntrack")
+    limit.write_text("1000")
+    netns.run("systemctl", "start", UNIT, timeout=PATIENCE)
+    assert limit.read_text().strip() == "81920", f"expect_max is {limit.read_text()}"
+    limit.write_text("100000")
+    netns.run("systemctl", "restart", UNIT, timeout=PATIENCE)
+    assert limit.read_text().strip() == "100000", "a larger value of the administrator's does not stay"
+    netns.run("systemctl", "stop", UNIT, timeout=PATIENCE)
+    netns.run("nft", "delete", "table", "inet", "sipnat")
+    buckets = Path("/sys/module/nf_conntrack/parameters/expect_hashsize").read_text().strip()
+    assert buckets == "20480", f"nf_conntrack was loaded with expect_hashsize={buckets}"
+    print("expect_max is raised and never lowered, and the hash has the shipped size")
 
 
 def serves_a_call_through_a_kill(net: Playground) -> None:
