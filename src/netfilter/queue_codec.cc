@@ -90,6 +90,7 @@ bool decode_packet(const MessageView& message, QueuedPacket& out, DecodedFlow& s
     }
     out.id = {static_cast<QueueNumber>(message.resource()), 0};
     out.packet = {};
+    out.from_gateway = true;
     out.truncated = false;
     out.direction = FlowDirection::original;
     out.first = false;
@@ -102,6 +103,9 @@ bool decode_packet(const MessageView& message, QueuedPacket& out, DecodedFlow& s
                 break;
             case NFQA_PAYLOAD:
                 out.packet = attribute.payload;
+                break;
+            case NFQA_IFINDEX_INDEV:
+                out.from_gateway = false;
                 break;
             case NFQA_CAP_LEN:
                 out.truncated = true;

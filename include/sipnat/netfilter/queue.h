@@ -47,7 +47,8 @@ struct QueuedPacket {
     Hook hook = Hook::postrouting;
     /// The IP packet. The queue's own memory, until the next receive_batch().
     std::span<const std::uint8_t> packet;
-    bool truncated = false;  ///< longer than kMaxPacket: not all of it is here, do not edit it
+    bool from_gateway = false;  ///< no input device: sent by a program on the gateway itself
+    bool truncated = false;     ///< longer than kMaxPacket: not all of it is here, do not edit it
     /// Nothing on packets that conntrack does not track, and on those of other transports than UDP
     /// and TCP. An ICMP error of a flow has that flow here: look at the packet's own protocol.
     std::optional<FlowEntry> flow;

@@ -59,6 +59,7 @@ TEST(QueueCodec, ReadsAFlowsFirstPacket) {
     EXPECT_EQ(packet.hook, Hook::postrouting);
     EXPECT_EQ(packet.direction, FlowDirection::original);
     EXPECT_TRUE(packet.first);
+    EXPECT_FALSE(packet.from_gateway);
     EXPECT_FALSE(packet.truncated);
     EXPECT_EQ(packet.packet.size(), 40U);
     EXPECT_EQ(packet.packet[0], 0x45);
@@ -105,6 +106,7 @@ TEST(QueueCodec, APacketWithoutEntryForgetsTheOneBefore) {
     EXPECT_FALSE(packet.first);
     EXPECT_TRUE(packet.truncated);
     EXPECT_EQ(packet.hook, Hook::prerouting);
+    EXPECT_TRUE(packet.from_gateway) << "it has no input device";
     EXPECT_TRUE(packet.packet.empty());
 }
 
