@@ -5,6 +5,7 @@
 #include <iterator>
 #include <ranges>
 #include <utility>
+#include <variant>
 
 #include "core/bounded_table.h"
 #include "core/call_book.h"
@@ -28,6 +29,8 @@ constexpr std::chrono::seconds kFlowTimeout{3600};
 /// Ports and routes that the kernel turned down for one message before it gets no media.
 constexpr int kMostAttempts = 32;
 constexpr std::size_t kMostRefusals = 4096;
+/// Flows to the gateway that are remembered for the media on them.
+constexpr std::size_t kMostCarriers = 20000;
 
 /// What peers name calls by is remembered: it must not be theirs to choose how much.
 constexpr std::size_t kLongestName = 512;
@@ -211,6 +214,7 @@ class Engine::Implementation {
             for (const auto& key : holes)
                 (void)media_.acquire(key);
             book_.schedule(*id);
+            carriers_.put(book_.at(*id).master, {});
         }
         for (const auto& saved : state.mappings)
             media_.drop_unused({saved.key});
@@ -228,7 +232,7 @@ class Engine::Implementation {
     void decide(const Packet& packet, Time now) {
         decision_ = {};
         changes_.clear();
-        decision_.flow_timeout = kFlowTimeout;
+        decision_.flow_timeout = flow_timeout(packet);
         switch (sip::classify(packet.payload)) {
             case sip::PayloadKind::keepalive:
                 decision_.reason = Reason::keepalive;
@@ -253,6 +257,26 @@ class Engine::Implementation {
         decide(packet, *message, names, now);
     }
 
+    /// A flow without NAT opens for both its ends, but the gateway's peer needs no way in: what comes
+    /// from it is expected at the gateway, and what goes to it is expected to leave there.
+    static NatView view_of(const Packet& packet) {
+        auto view = NatView::of(packet.flow, packet.direction);
+        if (packet.gateway == GatewayEnd::sender) view.receiver.inside = view.receiver.translated();
+        if (packet.gateway == GatewayEnd::receiver) view.sender.inside = view.sender.translated();
+        return view;
+    }
+
+    /// Anybody may send to the gateway, and a PBX answers, perhaps to another port than it was asked
+    /// from. Such flows must not last: only those that media hangs on, and those that the gateway
+    /// opened and that are answered.
+    std::optional<std::chrono::seconds> flow_timeout(const Packet& packet) {
+        const bool answers_gateway =
+            packet.gateway == GatewayEnd::receiver && packet.direction == FlowDirection::reply;
+        const bool lasts = packet.gateway == GatewayEnd::none || answers_gateway ||
+                           carriers_.find(packet.flow.original) != nullptr;
+        return lasts ? std::optional(kFlowTimeout) : std::nullopt;
+    }
+
     void give_up_malformed(std::string detail) {
         decision_.reason = Reason::malformed;
         decision_.detail = std::move(detail);
@@ -260,7 +284,7 @@ class Engine::Implementation {
     }
 
     void decide(const Packet& packet, const sip::Message& message, const Names& names, Time now) {
-        const auto view = NatView::of(packet.flow, packet.direction);
+        const auto view = view_of(packet);
         rewrite_headers(message, view, spellings_, decision_.edits);
 
         const auto parts = sip::sdp_parts(message);
@@ -287,6 +311,7 @@ class Engine::Implementation {
         };
         if (view.sender.inside) look(view.sender, view.receiver, true);
         if (view.receiver.inside) look(view.receiver, view.sender, false);
+        decision_.flow_timeout = flow_timeout(packet);
 
         if (!decision_.open.empty() && !both_parsers_agree(message, session)) return;
         if (!decision_.open.empty() && packet.standing != FlowStanding::helped) {
@@ -351,6 +376,9 @@ class Engine::Implementation {
         for (const auto& remote : unroutable_)
             call.avoid(remote);
         open_wanted(call, change);
+        if (packet.gateway != GatewayEnd::none && !call.holes.empty()) {
+            carriers_.put(packet.flow.original, {});
+        }
         for (const auto& stream : own)
             media_.drop_unused(stream.components);
         book_.schedule(*id);
@@ -543,8 +571,9 @@ class Engine::Implementation {
         if (opinion.sdp_refused) ++counters_.stricter_sdp;
         if (!opinion.difference) return true;
         undo();
+        const auto timeout = decision_.flow_timeout;
         decision_ = {};
-        decision_.flow_timeout = kFlowTimeout;
+        decision_.flow_timeout = timeout;
         decision_.reason = Reason::second_opinion;
         decision_.detail = opinion.difference->substr(0, kLongestDetail);
         return false;
@@ -579,6 +608,8 @@ class Engine::Implementation {
 
     Spellings spellings_;
     BoundedTable<RefusalKey, Refusal, RefusalHash> refusals_{kMostRefusals};
+    /// Original tuples of the gateway's own flows that expectations hang on, or did.
+    BoundedTable<Tuple, std::monostate> carriers_{kMostCarriers};
 
     // Between handle() and the last settle() of one packet.
     Decision decision_;

@@ -39,11 +39,15 @@ enum class FlowStanding : std::uint8_t {
     unhelped,  ///< confirmed without the helper (older than the daemon)
 };
 
+/// Which end of the packet's way is the gateway itself (nat.gateway_pbx); otherwise it is forwarded.
+enum class GatewayEnd : std::uint8_t { none, sender, receiver };
+
 struct Packet {
     FlowTuples flow;
     FlowDirection direction = FlowDirection::original;
     FlowStanding standing = FlowStanding::helped;
     std::string_view payload;  ///< of one datagram; borrowed until the decision is final
+    GatewayEnd gateway = GatewayEnd::none;
 };
 
 /// What the kernel made of Decision::entry and Decision::open.

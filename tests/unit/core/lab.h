@@ -189,6 +189,7 @@ struct Line {
     FlowTuples flow;
     FlowDirection inside_sends = FlowDirection::original;
     FlowStanding standing = FlowStanding::helped;
+    bool ends_at_gateway = false;  ///< the inside party is the gateway itself
 
     [[nodiscard]] Outcome out(std::string_view text) const;
     [[nodiscard]] Outcome in(std::string_view text) const;
@@ -218,10 +219,25 @@ class Gateway {
                 FlowDirection::reply};
     }
 
+    /// A flow between a PBX on the gateway itself and a peer of its, who opens it if `pbx_sends` is
+    /// `reply`. Not translated unless masquerading gives the PBX another port outside.
+    [[nodiscard]] Line own(FlowDirection pbx_sends = FlowDirection::original,
+                           std::string_view pbx = "203.0.113.1:5060",
+                           std::string_view peer = "203.0.113.10:5060",
+                           std::string_view outside = "") {
+        const auto shown = endpoint(outside.empty() ? pbx : outside);
+        Line made{this, {}, pbx_sends, FlowStanding::helped, true};
+        const Tuple from{endpoint(pbx), endpoint(peer), Transport::udp};
+        const Tuple back{endpoint(peer), shown, Transport::udp};
+        const bool opens = pbx_sends == FlowDirection::original;
+        made.flow = opens ? FlowTuples{from, back} : FlowTuples{back, from};
+        return made;
+    }
+
     Outcome send(const FlowTuples& flow, FlowDirection direction, FlowStanding standing,
-                 std::string_view text) {
+                 std::string_view text, GatewayEnd end = GatewayEnd::none) {
         const ExactText payload(text);
-        const Packet packet{flow, direction, standing, payload.view()};
+        const Packet packet{flow, direction, standing, payload.view(), end};
         Outcome outcome;
         outcome.decision = engine.handle(packet, now);
         kernel_calls = 0;
@@ -265,13 +281,15 @@ class Gateway {
 };
 
 inline Outcome Line::out(std::string_view text) const {
-    return gateway->send(flow, inside_sends, standing, text);
+    return gateway->send(flow, inside_sends, standing, text,
+                         ends_at_gateway ? GatewayEnd::sender : GatewayEnd::none);
 }
 
 inline Outcome Line::in(std::string_view text) const {
     const auto back =
         inside_sends == FlowDirection::original ? FlowDirection::reply : FlowDirection::original;
-    return gateway->send(flow, back, standing, text);
+    return gateway->send(flow, back, standing, text,
+                         ends_at_gateway ? GatewayEnd::receiver : GatewayEnd::none);
 }
 
 /// A call from the phone, up to its ACK: ports 10000 and 10001 towards 203.0.113.10:7000.
