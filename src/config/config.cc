@@ -184,8 +184,9 @@ class Reader {
     std::vector<Fault> faults_;
 };
 
-void read_nat(Reader& reader, Settings& settings) {
-    reader.section("nat", {"media_ports", "keep_ports", "on_no_media"});
+void read_nat(Reader& reader, Configuration& configuration) {
+    auto& settings = configuration.settings;
+    reader.section("nat", {"media_ports", "keep_ports", "on_no_media", "gateway_pbx"});
     reader.setting<std::string>("nat", "media_ports", "a string",
                                 [&](const std::string& value) -> std::optional<std::string> {
                                     const auto range = parse_media_ports(value);
@@ -202,6 +203,7 @@ void read_nat(Reader& reader, Settings& settings) {
                               {"unchanged", OnNoMedia::unchanged},
                               {"drop", OnNoMedia::drop}},
                              settings.on_no_media);
+    reader.boolean("nat", "gateway_pbx", configuration.gateway_pbx);
 }
 
 void read_limits(Reader& reader, Settings& settings) {
@@ -271,7 +273,7 @@ Checked<Configuration> parse(const std::string& text, const std::string& file) {
     reader.choice<OnMalformed>("sip", "on_malformed",
                                {{"accept", OnMalformed::accept}, {"drop", OnMalformed::drop}},
                                settings.on_malformed);
-    read_nat(reader, settings);
+    read_nat(reader, configuration);
     read_queue(reader, configuration.queue);
     read_limits(reader, settings);
     reader.section("paths", {"state", "socket", "ruleset"});

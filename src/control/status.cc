@@ -26,6 +26,7 @@ Status read(const Json& json) {
     json.at("mode_why").get_to(status.mode_why);
     json.at("warnings").get_to(status.warnings);
     json.at("udp_ports").get_to(status.udp_ports);
+    json.at("gateway_pbx").get_to(status.gateway_pbx);
     json.at("queues").get_to(status.queues);
     json.at("media_ports").get_to(status.media_ports);
     json.at("table_loaded").get_to(status.table_loaded);
@@ -53,6 +54,7 @@ std::string to_json(const Status& status) {
                  {"mode_why", status.mode_why},
                  {"warnings", status.warnings},
                  {"udp_ports", status.udp_ports},
+                 {"gateway_pbx", status.gateway_pbx},
                  {"queues", status.queues},
                  {"media_ports", status.media_ports},
                  {"table_loaded", status.table_loaded},
@@ -87,8 +89,9 @@ std::string to_text(const Status& status) {
     line("sipnatd", fmt::format("{}, up {} s", status.version, status.uptime));
     line("mode", fmt::format("{} ({})", status.mode, status.mode_why));
     line("signalling",
-         fmt::format("udp {}, queue {}, table inet sipnat {}", fmt::join(status.udp_ports, ", "),
-                     status.queues, status.table_loaded ? "loaded" : "MISSING"));
+         fmt::format("udp {}{}, queue {}, table inet sipnat {}", fmt::join(status.udp_ports, ", "),
+                     status.gateway_pbx ? " (with a PBX on the gateway)" : "", status.queues,
+                     status.table_loaded ? "loaded" : "MISSING"));
     line("media",
          fmt::format("ports {}, {} mapped, {} expectations made, {} removed", status.media_ports,
                      status.media_mappings, status.holes_opened, status.holes_closed));

@@ -44,6 +44,11 @@ FlowStanding standing_of(const netfilter::QueuedPacket& queued) {
                                                                : FlowStanding::unhelped;
 }
 
+GatewayEnd gateway_end_of(const netfilter::QueuedPacket& queued) {
+    if (queued.hook == netfilter::Hook::local_in) return GatewayEnd::receiver;
+    return queued.from_gateway ? GatewayEnd::sender : GatewayEnd::none;
+}
+
 bool is_failure(Reason reason) {
     switch (reason) {
         case Reason::rewritten:
@@ -240,7 +245,8 @@ void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
         return;
     }
     executor_.begin_packet();
-    const Packet packet{queued.flow->tuples, queued.direction, standing_of(queued), view->payload};
+    const Packet packet{queued.flow->tuples, queued.direction, standing_of(queued), view->payload,
+                        gateway_end_of(queued)};
     const auto decision = decide(packet, queued.flow->mark, now);
     if (is_failure(decision.reason)) note_failure(packet, decision, now);
     answer(queued, *view, decision);
@@ -397,6 +403,7 @@ std::string Daemon::status() const {
     }
     for (const auto port : configuration_.udp_ports)
         status.udp_ports.push_back(number(port));
+    status.gateway_pbx = configuration_.gateway_pbx;
     status.queues = queue_text(configuration_.queue);
     status.media_ports = fmt::format("{}-{}", number(range.low), number(range.high));
     status.expect_max = netfilter::expectation_limits().most;

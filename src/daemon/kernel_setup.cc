@@ -53,7 +53,9 @@ Result<void> load_table(const config::Configuration& configuration) {
         ports += (ports.empty() ? "" : ", ") + std::to_string(number(port));
     }
     const std::vector<netfilter::RulesetVariable> variables{
-        {"udp_ports", "{ " + ports + " }"}, {"queues", queue_text(configuration.queue)}};
+        {"udp_ports", "{ " + ports + " }"},
+        {"gateway_ports", configuration.gateway_pbx ? "{ " + ports + " }" : "{}"},
+        {"queues", queue_text(configuration.queue)}};
     return netfilter::load_ruleset(configuration.paths.ruleset, variables);
 }
 

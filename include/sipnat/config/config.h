@@ -37,6 +37,7 @@ struct Paths {
 
 struct Configuration {
     std::vector<Port> udp_ports{Port{5060}};
+    bool gateway_pbx = false;  ///< a PBX on the gateway itself: its flows are looked at as well
     Settings settings;
     QueueConfiguration queue;
     Paths paths;

@@ -16,7 +16,8 @@ struct Status {
     std::string mode_why;               ///< what the probe found
     std::vector<std::string> warnings;  ///< for the admin: what is wrong or dangerous right now
     std::vector<std::uint16_t> udp_ports;
-    std::string queues;  ///< "5060" or "5060-5063"
+    bool gateway_pbx = false;  ///< SIP of the gateway itself is looked at as well
+    std::string queues;        ///< "5060" or "5060-5063"
     std::string media_ports;
     bool table_loaded = false;
     std::optional<unsigned> expect_max;

@@ -70,6 +70,7 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
         // nat
         {"[nat]\nmedia_ports = 10000\n", "f:2: nat.media_ports: has to be a string"},
         {"[nat]\nkeep_ports = 1\n", "f:2: nat.keep_ports: has to be true or false"},
+        {"[nat]\ngateway_pbx = \"asterisk\"\n", "f:2: nat.gateway_pbx: has to be true or false"},
         {"[nat]\non_no_media = \"body\"\n",
          "f:2: nat.on_no_media: \"body\" is not \"headers\" or \"unchanged\" or \"drop\""},
         // queue
@@ -155,6 +156,7 @@ TEST(Config, AnEmptyFileIsTheDefaults) {
     ASSERT_TRUE(parsed);
     EXPECT_EQ(*parsed, Configuration{});
     EXPECT_THAT(parsed->udp_ports, ElementsAre(Port{5060}));
+    EXPECT_FALSE(parsed->gateway_pbx);
     EXPECT_EQ(parsed->settings.media_ports, (PortRange{Port{10000}, Port{32767}}));
     EXPECT_TRUE(parsed->settings.keep_ports);
     EXPECT_EQ(parsed->settings.on_malformed, OnMalformed::accept);
@@ -172,6 +174,7 @@ TEST(Config, EverySettingArrives) {
     const auto parsed = parse(
         "[sip]\nudp_ports = [5070, 5060, 5070]\non_malformed = \"drop\"\n"
         "[nat]\nmedia_ports = \"1024-5000\"\nkeep_ports = false\non_no_media = \"unchanged\"\n"
+        "gateway_pbx = true\n"
         "[queue]\nfirst = 65520\ncount = 16\nfail_open = false\n"
         "[limits]\ndialogs = \"7/7\"\nmedia = \"8/9\"\n"
         "[paths]\nstate = \"/a\"\nsocket = \"/b\"\nruleset = \"/c\"\n",
@@ -181,6 +184,7 @@ TEST(Config, EverySettingArrives) {
     EXPECT_EQ(parsed->settings.on_malformed, OnMalformed::drop);
     EXPECT_EQ(parsed->settings.media_ports, (PortRange{Port{1024}, Port{5000}}));
     EXPECT_FALSE(parsed->settings.keep_ports);
+    EXPECT_TRUE(parsed->gateway_pbx);
     EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::unchanged);
     EXPECT_EQ(parsed->queue, (QueueConfiguration{65520, 16, false})) << "the last one is 65535";
     EXPECT_EQ(parsed->settings.calls_per_host, 7U);
@@ -233,8 +237,8 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
     ASSERT_TRUE(parsed) << parsed.error().front().message();
     EXPECT_EQ(*parsed, Configuration{});
     for (const char* name :
-         {"udp_ports", "on_malformed", "media_ports", "keep_ports", "on_no_media", "first", "count",
-          "fail_open", "dialogs", "media", "state", "socket", "ruleset"}) {
+         {"udp_ports", "on_malformed", "media_ports", "keep_ports", "on_no_media", "gateway_pbx",
+          "first", "count", "fail_open", "dialogs", "media", "state", "socket", "ruleset"}) {
         EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
         --enabled;
     }

@@ -20,6 +20,7 @@ Status busy() {
     status.mode_why = "a \"quoted\" reason";
     status.warnings = {"first", "second"};
     status.udp_ports = {5060, 5070};
+    status.gateway_pbx = true;
     status.queues = "5060-5063";
     status.media_ports = "10000-32767";
     status.table_loaded = true;
@@ -86,7 +87,8 @@ TEST(StatusText, ShowsWhatThereIs) {
     EXPECT_EQ(to_text(busy()),
               "sipnatd       1.2.3, up 18446744073709551615 s\n"
               "mode          expectations (a \"quoted\" reason)\n"
-              "signalling    udp 5060, 5070, queue 5060-5063, table inet sipnat loaded\n"
+              "signalling    udp 5060, 5070 (with a PBX on the gateway), queue 5060-5063, "
+              "table inet sipnat loaded\n"
               "media         ports 10000-32767, 6 mapped, 24 expectations made, 12 removed\n"
               "calls         3\n"
               "messages      100 rewritten\n"
@@ -101,12 +103,13 @@ TEST(StatusText, ShowsWhatThereIs) {
 TEST(StatusText, LeavesTroublesOutThatThereAreNot) {
     auto status = busy();
     status.table_loaded = false;
+    status.gateway_pbx = false;
     status.queue_overruns = status.refused_verdicts = 0;
     status.stricter_message = status.stricter_sdp = 0;
     status.warnings.clear();
     const auto text = to_text(status);
     EXPECT_THAT(text, HasSubstr("table inet sipnat MISSING"));
-    for (const char* line : {"overruns", "libosip2", "warning"}) {
+    for (const char* line : {"PBX", "overruns", "libosip2", "warning"}) {
         EXPECT_THAT(text, Not(HasSubstr(line)));
     }
 }
