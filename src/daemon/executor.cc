@@ -189,7 +189,13 @@ KernelAnswer Executor::expect(const std::vector<Hole>& holes) {
         const auto& [index, error] = made.error();
         const bool overlaps = error.code == EEXIST || error.code == EBUSY;
         if (!overlaps) return refused(error);
-        if (!holes[index].remote) return {Kind::port_taken, holes[index].outside, ""};
+        const auto& hole = holes[index];
+        if (!hole.remote && hole.inside == hole.outside) {
+            // No other port can be had for it: it is the one that its program listens on.
+            return {
+                Kind::refused, {}, hole.outside.text() + " is the outside port of another's media"};
+        }
+        if (!hole.remote) return {Kind::port_taken, hole.outside, ""};
         // Between an inside endpoint of ours and that remote one: left over by an earlier process.
         if (auto done = expectations_.remove(expectations[index]); !done) {
             return refused(done.error());
