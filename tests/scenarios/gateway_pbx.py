@@ -56,6 +56,7 @@ def run(lab):
 
         masqueraded_port(net, pbx, carrier)
         from_inside_address(net, pbx_inside, lan, provider)
+        port_in_use(net, pbx, carrier)
         gateway.assert_media_closed()
 
         switch(gateway, "false")
@@ -152,3 +153,21 @@ def from_inside_address(net, pbx, lan, provider):
     [offered] = sdp.streams(made.invite_seen.body)
     assert offered.rtp[0] == "203.0.113.1", f"the PBX's media is announced at {offered.rtp}"
     assert "192.168.77." not in str(made.invite_seen), f"an inside address got out:\n{made.invite_seen}"
+
+
+def port_in_use(net, pbx, carrier):
+    """A phone's media has the gateway's port already (the PBX's RTP ports lie in nat.media_ports): shown, and no harm to the phone."""
+    phone = UserAgent(net["phone1"], "carol", port=5064, domain="203.0.113.12")
+    inside, outside = Media(net["phone1"], 20000), Media(net["media"], 30060)
+    first = Call(phone, carrier, to=carrier.endpoint, offer=sdp.audio(inside.address, inside.port))
+    first.establish(sdp.audio(outside.address, outside.port))
+    [offered] = sdp.streams(first.invite_seen.body)
+    [answered] = sdp.streams(first.ok_seen.body)
+    assert offered.rtp == ("203.0.113.1", 20000), f"the phone's media is announced at {offered.rtp}"
+
+    second = Call(pbx, carrier, to=carrier.endpoint, offer=sdp.audio("203.0.113.1", 20000))
+    second.invite()
+    assert "203.0.113.1:20000 is the outside port of another's media" in net.gateway.report(), net.gateway.report()
+    second.respond(488)
+    talk(outside, offered, inside, answered)
+    first.hang_up(by=phone)
