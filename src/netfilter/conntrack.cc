@@ -39,11 +39,8 @@ struct Conntrack::Impl {
         const auto sequence = socket.next_sequence();
         encode_find_flow(message, sequence, tuple);
         std::optional<DecodedFlow> found;
-        const auto failed = request(sequence, [&](const MessageView& answer) {
-            DecodedFlow flow;
-            if (decode_flow(answer.netfilter_attributes().value_or(Bytes{}), flow)) {
-                found = std::move(flow);
-            }
+        const auto failed = request(sequence, [&](const nlmsghdr& answer) {
+            found = decode_flow(netfilter_attributes(answer));
         });
         if (failed) {
             return fail_errno("find conntrack entry", tuple.text(), failed.value());
@@ -122,11 +119,10 @@ Result<void> Conntrack::for_each(const FlowFilter& filter,
     const auto attempt = [&](KernelFilter kernel) {
         const auto sequence = impl_->socket.next_sequence();
         encode_dump_flows(impl_->message, sequence, filter, kernel);
-        DecodedFlow flow;
-        return impl_->request(sequence, [&](const MessageView& answer) {
-            if (decode_flow(answer.netfilter_attributes().value_or(Bytes{}), flow) &&
-                filter.admits(flow.flow)) {
-                visit(flow.flow);
+        return impl_->request(sequence, [&](const nlmsghdr& answer) {
+            const auto found = decode_flow(netfilter_attributes(answer));
+            if (found && filter.admits(found->flow)) {
+                visit(found->flow);
             }
         });
     };

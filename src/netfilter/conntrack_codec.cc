@@ -1,167 +1,166 @@
 #include "netfilter/conntrack_codec.h"
 
+#include <arpa/inet.h>
+#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_conntrack.h>
-#include <linux/netlink.h>
+
+#include <algorithm>
+#include <memory>
+#include <new>
 
 #include "netfilter/tuple_codec.h"
 
 namespace sipnat::netfilter {
 namespace {
 
-// CTA_FILTER's attributes and flags are not in the uapi headers of all the years that we build on
-// (linux/netfilter/nfnetlink_conntrack.h, net/netfilter/nf_internals.h).
-constexpr std::uint16_t kFilterOriginalFlags = 1;
-constexpr std::uint16_t kFilterReplyFlags = 2;
+// A flag within CTA_FILTER, not in any uapi header (net/netfilter/nf_internals.h).
 constexpr std::uint32_t kFilterByProtocol = 1U << 3U;
 
 // What ctnetlink may set; it answers EBUSY to a change of the others.
 constexpr std::uint32_t kSettableStatus =
     flow_status::kSeenReply | flow_status::kAssured | flow_status::kFixedTimeout;
 
-MessageHead head(unsigned message, int flags, std::uint32_t sequence) {
-    return {message_type(NFNL_SUBSYS_CTNETLINK, message),
-            static_cast<std::uint16_t>(NLM_F_REQUEST | flags), sequence};
+// Two IPv6 tuples, NAT and the rest of an entry are some 320 bytes.
+constexpr std::size_t kRoom = 1024;
+
+nlmsghdr* begin(char* place, unsigned message, int flags, std::uint32_t sequence, Family family) {
+    return begin_netfilter_message(place, message_type(NFNL_SUBSYS_CTNETLINK, message), flags,
+                                   sequence, address_family(family));
 }
 
-NetfilterHead family_of(const Tuple& tuple) {
-    return {address_family(tuple.source.address.family()), 0};
+struct FreeEntry {
+    void operator()(nf_conntrack* entry) const noexcept { nfct_destroy(entry); }
+};
+using EntryObject = std::unique_ptr<nf_conntrack, FreeEntry>;
+
+/// An address and a port, which libnetfilter_conntrack keeps in network order.
+void set_endpoint(nf_conntrack* entry, nf_conntrack_attr v4, nf_conntrack_attr v6,
+                  nf_conntrack_attr port, const Endpoint& endpoint) {
+    in6_addr words{};  // the library reads whole ones
+    std::ranges::copy(endpoint.address.bytes(), words.s6_addr);
+    nfct_set_attr(entry, endpoint.address.family() == Family::ipv4 ? v4 : v6, &words);
+    nfct_set_attr_u16(entry, port, htons(number(endpoint.port)));
 }
 
-void put_nat(MessageWriter& message, std::uint16_t type, const Endpoint& to) {
-    const bool v4 = to.address.family() == Family::ipv4;
-    message.nest(type, [&] {
-        message.put(v4 ? CTA_NAT_V4_MINIP : CTA_NAT_V6_MINIP, to.address.bytes());
-        message.put(v4 ? CTA_NAT_V4_MAXIP : CTA_NAT_V6_MAXIP, to.address.bytes());
-        message.nest(CTA_NAT_PROTO, [&] {
-            message.put_be16(CTA_PROTONAT_PORT_MIN, number(to.port));
-            message.put_be16(CTA_PROTONAT_PORT_MAX, number(to.port));
-        });
-    });
+EntryObject make_entry(const FlowEntry& flow) {
+    EntryObject owner(nfct_new());
+    if (!owner) {
+        throw std::bad_alloc();
+    }
+    nf_conntrack* entry = owner.get();
+    const Tuple& original = flow.tuples.original;
+    const Tuple& reply = flow.tuples.reply;
+    nfct_set_attr_u8(entry, ATTR_L3PROTO, address_family(original.source.address.family()));
+    nfct_set_attr_u8(entry, ATTR_L4PROTO, static_cast<std::uint8_t>(original.transport));
+    set_endpoint(entry, ATTR_IPV4_SRC, ATTR_IPV6_SRC, ATTR_PORT_SRC, original.source);
+    set_endpoint(entry, ATTR_IPV4_DST, ATTR_IPV6_DST, ATTR_PORT_DST, original.destination);
+    // The mirror, not the reply that we want: nf_nat_setup_info alters the reply itself, and sets
+    // no NAT status when it finds that there is nothing left to alter.
+    nfct_setobjopt(entry, NFCT_SOPT_SETUP_REPLY);
+    if (reply.source != original.destination) {
+        set_endpoint(entry, ATTR_DNAT_IPV4, ATTR_DNAT_IPV6, ATTR_DNAT_PORT, reply.source);
+    }
+    if (reply.destination != original.source) {
+        set_endpoint(entry, ATTR_SNAT_IPV4, ATTR_SNAT_IPV6, ATTR_SNAT_PORT, reply.destination);
+    }
+    if (!flow.helper.empty()) {
+        nfct_set_attr(entry, ATTR_HELPER_NAME, flow.helper.c_str());
+    }
+    nfct_set_attr_u32(entry, ATTR_TIMEOUT, flow.timeout);
+    nfct_set_attr_u32(entry, ATTR_STATUS, flow.status & kSettableStatus);  // and IPS_CONFIRMED
+    if (flow.mark != 0) {
+        nfct_set_attr_u32(entry, ATTR_MARK, flow.mark);
+    }
+    return owner;
 }
 
 }  // namespace
 
 void encode_create_flow(Buffer& out, std::uint32_t sequence, const FlowEntry& flow) {
-    const Tuple& original = flow.tuples.original;
-    const Tuple& reply = flow.tuples.reply;
-    MessageWriter message(out,
-                          head(IPCTNL_MSG_CT_NEW, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, sequence),
-                          family_of(original));
-    put_tuple(message, CTA_TUPLE_ORIG, original);
-    // The mirror, not the reply that we want: nf_nat_setup_info alters the reply itself, and sets
-    // no NAT status when it finds that there is nothing left to alter.
-    put_tuple(message, CTA_TUPLE_REPLY, original.reversed());
-    if (reply.source != original.destination) {
-        put_nat(message, CTA_NAT_DST, reply.source);
-    }
-    if (reply.destination != original.source) {
-        put_nat(message, CTA_NAT_SRC, reply.destination);
-    }
-    if (!flow.helper.empty()) {
-        message.nest(CTA_HELP, [&] { message.put_text(CTA_HELP_NAME, flow.helper); });
-    }
-    message.put_be32(CTA_TIMEOUT, flow.timeout);
-    message.put_be32(CTA_STATUS, (flow.status & kSettableStatus) | flow_status::kConfirmed);
-    if (flow.mark != 0) {
-        message.put_be32(CTA_MARK, flow.mark);
-    }
+    const EntryObject entry = make_entry(flow);
+    append_message(out, kRoom, [&](char* place) {
+        nlmsghdr* message = begin(place, IPCTNL_MSG_CT_NEW, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK,
+                                  sequence, flow.tuples.original.source.address.family());
+        if (nfct_nlmsg_build(message, entry.get()) != 0) {
+            std::abort();  // of an entry without a family only
+        }
+        return message;
+    });
 }
 
 void encode_find_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple) {
-    MessageWriter message(out, head(IPCTNL_MSG_CT_GET, NLM_F_ACK, sequence), family_of(tuple));
-    put_tuple(message, CTA_TUPLE_ORIG, tuple);
+    append_message(out, kRoom, [&](char* place) {
+        nlmsghdr* message =
+            begin(place, IPCTNL_MSG_CT_GET, NLM_F_ACK, sequence, tuple.source.address.family());
+        put_tuple(message, CTA_TUPLE_ORIG, tuple);
+        return message;
+    });
 }
 
 void encode_remove_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple,
                         std::optional<std::uint32_t> id) {
-    MessageWriter message(out, head(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence), family_of(tuple));
-    put_tuple(message, CTA_TUPLE_ORIG, tuple);
-    if (id) {
-        message.put_be32(CTA_ID, *id);
-    }
+    append_message(out, kRoom, [&](char* place) {
+        nlmsghdr* message =
+            begin(place, IPCTNL_MSG_CT_DELETE, NLM_F_ACK, sequence, tuple.source.address.family());
+        put_tuple(message, CTA_TUPLE_ORIG, tuple);
+        if (id) {
+            mnl_attr_put_u32(message, CTA_ID, htonl(*id));
+        }
+        return message;
+    });
 }
 
 void encode_dump_flows(Buffer& out, std::uint32_t sequence, const FlowFilter& filter,
                        KernelFilter kernel) {
-    MessageWriter message(out, head(IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence),
-                          {address_family(filter.family), 0});
-    if (kernel == KernelFilter::family_only) {
-        return;
-    }
-    if (filter.mark_mask != 0) {
-        message.put_be32(CTA_MARK, filter.mark);
-        message.put_be32(CTA_MARK_MASK, filter.mark_mask);
-    }
-    if (filter.origin == FlowOrigin::expected) {
-        message.put_be32(CTA_STATUS, flow_status::kExpected);
-        message.put_be32(CTA_STATUS_MASK, flow_status::kExpected);
-    }
-    if (filter.transport) {
-        message.nest(CTA_FILTER, [&] {
-            // Flags in host order, the only ones in ctnetlink that are.
-            const auto put_flags = [&](std::uint16_t type, std::uint32_t flags) {
-                message.put(type, {reinterpret_cast<const std::uint8_t*>(&flags), sizeof flags});
-            };
-            put_flags(kFilterOriginalFlags, kFilterByProtocol);
-            put_flags(kFilterReplyFlags, 0);
-        });
-        message.nest(CTA_TUPLE_ORIG, [&] {
-            message.nest(CTA_TUPLE_PROTO, [&] {
-                message.put_u8(CTA_PROTO_NUM, static_cast<std::uint8_t>(*filter.transport));
+    append_message(out, kRoom, [&](char* place) {
+        nlmsghdr* message = begin(place, IPCTNL_MSG_CT_GET, NLM_F_DUMP, sequence, filter.family);
+        if (kernel == KernelFilter::family_only) {
+            return message;
+        }
+        if (filter.mark_mask != 0) {
+            mnl_attr_put_u32(message, CTA_MARK, htonl(filter.mark));
+            mnl_attr_put_u32(message, CTA_MARK_MASK, htonl(filter.mark_mask));
+        }
+        if (filter.origin == FlowOrigin::expected) {
+            mnl_attr_put_u32(message, CTA_STATUS, htonl(flow_status::kExpected));
+            mnl_attr_put_u32(message, CTA_STATUS_MASK, htonl(flow_status::kExpected));
+        }
+        if (filter.transport) {
+            put_nest(message, CTA_FILTER, [&] {
+                // Flags in host order, the only ones in ctnetlink that are.
+                mnl_attr_put_u32(message, CTA_FILTER_ORIG_FLAGS, kFilterByProtocol);
+                mnl_attr_put_u32(message, CTA_FILTER_REPLY_FLAGS, 0);
             });
-        });
-    }
+            put_nest(message, CTA_TUPLE_ORIG, [&] {
+                put_nest(message, CTA_TUPLE_PROTO, [&] {
+                    mnl_attr_put_u8(message, CTA_PROTO_NUM,
+                                    static_cast<std::uint8_t>(*filter.transport));
+                });
+            });
+        }
+        return message;
+    });
 }
 
-bool decode_flow(Bytes attributes, DecodedFlow& out) {
-    std::optional<Tuple> original;
-    std::optional<Tuple> reply;
-    out.flow.status = out.flow.mark = out.flow.timeout = out.id = 0;
-    out.flow.helper.clear();
-    out.flow.expected = false;
-    bool whole = true;
-    whole &= for_each_attribute(attributes, [&](const Attribute& attribute) {
-        switch (attribute.type) {
-            case CTA_TUPLE_ORIG:
-                original = read_tuple(attribute.payload);
-                break;
-            case CTA_TUPLE_REPLY:
-                reply = read_tuple(attribute.payload);
-                break;
-            case CTA_STATUS:
-                out.flow.status = attribute.be32().value_or(0);
-                break;
-            case CTA_MARK:
-                out.flow.mark = attribute.be32().value_or(0);
-                break;
-            case CTA_TIMEOUT:
-                out.flow.timeout = attribute.be32().value_or(0);
-                break;
-            case CTA_ID:
-                out.id = attribute.be32().value_or(0);
-                break;
-            case CTA_TUPLE_MASTER:
-                out.flow.expected = true;
-                break;
-            case CTA_HELP:
-                whole &= for_each_attribute(attribute.payload, [&](const Attribute& part) {
-                    if (part.type == CTA_HELP_NAME) {
-                        out.flow.helper = part.text();
-                    }
-                });
-                break;
-            default:
-                break;
-        }
-    });
-    if (!whole || !original || !reply) {
-        return false;
+std::optional<DecodedFlow> decode_flow(Bytes attributes) {
+    const auto parts = attributes_in<CTA_MAX>(attributes);
+    const auto original = read_tuple(parts[CTA_TUPLE_ORIG]);
+    const auto reply = read_tuple(parts[CTA_TUPLE_REPLY]);
+    if (!original || !reply) {
+        return std::nullopt;
     }
-    out.flow.tuples = {*original, *reply};
+    DecodedFlow decoded;
+    decoded.id = be32(parts[CTA_ID]).value_or(0);
+    FlowEntry& flow = decoded.flow;
+    flow.tuples = {*original, *reply};
+    flow.status = be32(parts[CTA_STATUS]).value_or(0);
+    flow.mark = be32(parts[CTA_MARK]).value_or(0);
+    flow.timeout = be32(parts[CTA_TIMEOUT]).value_or(0);
+    flow.helper = text_of(attributes_in<CTA_HELP_MAX>(payload_of(parts[CTA_HELP]))[CTA_HELP_NAME]);
     // The master may be gone while its child lives on: the status bit stays.
-    out.flow.expected |= (out.flow.status & flow_status::kExpected) != 0;
-    return true;
+    flow.expected =
+        parts[CTA_TUPLE_MASTER] != nullptr || (flow.status & flow_status::kExpected) != 0;
+    return decoded;
 }
 
 }  // namespace sipnat::netfilter

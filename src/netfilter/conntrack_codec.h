@@ -1,4 +1,8 @@
 // IPCTNL_MSG_CT_*: conntrack entries as netlink messages and back. No I/O.
+//
+// libnetfilter_conntrack builds the entries that we create. The rest is on libmnl: that library
+// knows neither CTA_ID in a request nor CTA_FILTER, and on an attribute of an unexpected length its
+// parsers end the process (abi_breakage()).
 #pragma once
 
 #include "netfilter/wire.h"
@@ -26,8 +30,8 @@ void encode_dump_flows(Buffer& out, std::uint32_t sequence, const FlowFilter& fi
                        KernelFilter kernel);
 
 /// Reads the CTA_* attributes of an entry: a ctnetlink message's, or an NFQA_CT nest's, where a
-/// flow's first packet shows an entry without kConfirmed. Keeps the strings of `out`'s helper
-/// short, so nothing is allocated. False if a tuple is missing or not of UDP or TCP.
-[[nodiscard]] bool decode_flow(Bytes attributes, DecodedFlow& out);
+/// flow's first packet shows an entry without kConfirmed. Nothing if a tuple is missing or not of
+/// UDP or TCP.
+[[nodiscard]] std::optional<DecodedFlow> decode_flow(Bytes attributes);
 
 }  // namespace sipnat::netfilter

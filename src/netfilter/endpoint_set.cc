@@ -1,6 +1,5 @@
 #include "netfilter/endpoint_set.h"
 
-#include <libmnl/libmnl.h>
 #include <libnftnl/common.h>
 #include <libnftnl/set.h>
 #include <linux/netfilter.h>
@@ -57,19 +56,10 @@ bool add_element(nftnl_set* set, const Endpoint& endpoint,
     return nftnl_set_elem_set(element, NFTNL_SET_ELEM_KEY, key.data(), key.size()) == 0;
 }
 
-/// Appends what `fill` writes at a place with room for `room` bytes.
-template <class Fill>
-void append(Buffer& out, std::size_t room, Fill&& fill) {
-    const std::size_t start = out.size();
-    out.resize(start + room);
-    const nlmsghdr* message = fill(reinterpret_cast<char*>(out.data() + start));
-    out.resize(start + aligned(message->nlmsg_len));
-}
-
 /// One message with all of the set's elements.
 void append_elements(Buffer& out, const nftnl_set* set, std::size_t count, std::uint16_t type,
                      std::uint16_t flags, std::uint32_t sequence) {
-    append(out, 512 + 48 * count, [&](char* place) {
+    append_message(out, 512 + 48 * count, [&](char* place) {
         nlmsghdr* message = nftnl_nlmsg_build_hdr(place, type, NFPROTO_INET, flags, sequence);
         nftnl_set_elems_nlmsg_build_payload(message, const_cast<nftnl_set*>(set));
         return message;
@@ -103,7 +93,7 @@ Result<Buffer> encode_set_update(const SetName& name, std::uint32_t sequence,
     }
 
     Buffer out;
-    append(out, 64, [&](char* place) { return nftnl_batch_begin(place, sequence); });
+    append_message(out, 64, [&](char* place) { return nftnl_batch_begin(place, sequence); });
     if (!remove.empty()) {
         if (removal == Removal::add_first) {
             append_elements(out, removed.get(), remove.size(), NFT_MSG_NEWSETELEM, NLM_F_CREATE,
@@ -116,7 +106,7 @@ Result<Buffer> encode_set_update(const SetName& name, std::uint32_t sequence,
         append_elements(out, added.get(), add.size(), NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_ACK,
                         sequence + 3);
     }
-    append(out, 64, [&](char* place) { return nftnl_batch_end(place, sequence + 4); });
+    append_message(out, 64, [&](char* place) { return nftnl_batch_end(place, sequence + 4); });
     return out;
 }
 

@@ -109,8 +109,8 @@ Result<void> Expectations::remove(const Expectation& expectation) {
     auto sequence = impl_->socket.next_sequence();
     encode_find_expectation(impl_->message, sequence, expectation.match);
     std::optional<DecodedExpectation> found;
-    auto failed = impl_->request(sequence, [&](const MessageView& answer) {
-        found = decode_expectation(answer.netfilter_attributes().value_or(Bytes{}));
+    auto failed = impl_->request(sequence, [&](const nlmsghdr& answer) {
+        found = decode_expectation(netfilter_attributes(answer));
     });
     if (!failed && found && same_object(found->expectation, expectation)) {
         sequence = impl_->socket.next_sequence();
@@ -127,8 +127,8 @@ Result<std::vector<Expectation>> Expectations::dump(Family family) {
     const auto sequence = impl_->socket.next_sequence();
     encode_dump_expectations(impl_->message, sequence, family);
     std::vector<Expectation> ours;
-    const auto failed = impl_->request(sequence, [&](const MessageView& answer) {
-        const auto found = decode_expectation(answer.netfilter_attributes().value_or(Bytes{}));
+    const auto failed = impl_->request(sequence, [&](const nlmsghdr& answer) {
+        const auto found = decode_expectation(netfilter_attributes(answer));
         if (found && (found->helper == kSignallingHelper || found->helper == kMediaHelper)) {
             ours.push_back(found->expectation);
         }

@@ -1,9 +1,9 @@
 #include "netfilter/expectation_codec.h"
 
+#include <arpa/inet.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
-#include <linux/netlink.h>
 
 #include "netfilter/tuple_codec.h"
 #include "sipnat/netfilter/helper.h"
@@ -15,18 +15,17 @@ namespace {
 // that would honour it should use.
 constexpr std::uint32_t kTimeoutSeconds = 86400;
 
-constexpr std::string_view kSipFunction = "sip";
+constexpr const char* kSipFunction = "sip";
+
+// Five IPv6 tuples and the rest of an expectation are some 480 bytes.
+constexpr std::size_t kRoom = 1024;
 
 constexpr auto kAnyPort = Port{};
 constexpr auto kWholePort = static_cast<Port>(0xffff);
 
-MessageHead head(unsigned message, int flags, std::uint32_t sequence) {
-    return {message_type(NFNL_SUBSYS_CTNETLINK_EXP, message),
-            static_cast<std::uint16_t>(NLM_F_REQUEST | flags), sequence};
-}
-
-NetfilterHead family_of(const Tuple& tuple) {
-    return {address_family(tuple.destination.address.family()), 0};
+nlmsghdr* begin(char* place, unsigned message, int flags, std::uint32_t sequence, Family family) {
+    return begin_netfilter_message(place, message_type(NFNL_SUBSYS_CTNETLINK_EXP, message), flags,
+                                   sequence, address_family(family));
 }
 
 IpAddress unspecified(Family family) {
@@ -70,21 +69,19 @@ void apply_mask(Tuple& match, const Tuple& mask) {
     }
 }
 
-struct NatPart {
-    std::uint32_t direction = 0;
-    std::optional<Tuple> tuple;
-};
-
-std::optional<NatPart> read_nat(Bytes nest) {
-    NatPart nat;
-    const bool whole = for_each_attribute(nest, [&](const Attribute& part) {
-        if (part.type == CTA_EXPECT_NAT_DIR) {
-            nat.direction = part.be32().value_or(0);
-        } else if (part.type == CTA_EXPECT_NAT_TUPLE) {
-            nat.tuple = read_tuple(part.payload);
+/// A message that names an expectation by its tuple, and by its id if there is one.
+void encode_name(Buffer& out, unsigned message, std::uint32_t sequence, const Tuple& match,
+                 std::optional<std::uint32_t> id) {
+    const Tuple tuple = with_one_family(match);
+    append_message(out, kRoom, [&](char* place) {
+        nlmsghdr* named =
+            begin(place, message, NLM_F_ACK, sequence, tuple.destination.address.family());
+        put_tuple(named, CTA_EXPECT_TUPLE, tuple);
+        if (id) {
+            mnl_attr_put_u32(named, CTA_EXPECT_ID, htonl(*id));
         }
+        return named;
     });
-    return whole && nat.tuple ? std::optional(nat) : std::nullopt;
 }
 
 }  // namespace
@@ -92,101 +89,74 @@ std::optional<NatPart> read_nat(Bytes nest) {
 void encode_create_expectation(Buffer& out, std::uint32_t sequence,
                                const Expectation& expectation) {
     const Tuple match = with_one_family(expectation.match);
-    MessageWriter message(out,
-                          head(IPCTNL_MSG_EXP_NEW, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, sequence),
-                          family_of(match));
-    put_tuple(message, CTA_EXPECT_MASTER, expectation.master);
-    put_tuple(message, CTA_EXPECT_TUPLE, match);
-    put_tuple(message, CTA_EXPECT_MASK, mask_of(match));
-    message.put_be32(CTA_EXPECT_TIMEOUT, kTimeoutSeconds);
-    message.put_be32(CTA_EXPECT_FLAGS, NF_CT_EXPECT_PERMANENT);
-    message.put_be32(CTA_EXPECT_CLASS, static_cast<std::uint32_t>(expectation.media));
-    // 5.10 and some 6.18 take the class as 0 unless a helper is named.
-    message.put_text(CTA_EXPECT_HELP_NAME, kMediaHelper);
-    if (expectation.translates) {
-        message.nest(CTA_EXPECT_NAT, [&] {
-            message.put_be32(CTA_EXPECT_NAT_DIR, static_cast<std::uint32_t>(expectation.direction));
-            put_tuple(message, CTA_EXPECT_NAT_TUPLE,
-                      {expectation.nat,
-                       {unspecified(expectation.nat.address.family()), kAnyPort},
-                       match.transport});
-        });
-        message.put_text(CTA_EXPECT_FN, kSipFunction);
-    }
+    append_message(out, kRoom, [&](char* place) {
+        nlmsghdr* message = begin(place, IPCTNL_MSG_EXP_NEW, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK,
+                                  sequence, match.destination.address.family());
+        put_tuple(message, CTA_EXPECT_MASTER, expectation.master);
+        put_tuple(message, CTA_EXPECT_TUPLE, match);
+        put_tuple(message, CTA_EXPECT_MASK, mask_of(match));
+        mnl_attr_put_u32(message, CTA_EXPECT_TIMEOUT, htonl(kTimeoutSeconds));
+        mnl_attr_put_u32(message, CTA_EXPECT_FLAGS, htonl(NF_CT_EXPECT_PERMANENT));
+        mnl_attr_put_u32(message, CTA_EXPECT_CLASS,
+                         htonl(static_cast<std::uint32_t>(expectation.media)));
+        // 5.10 and some 6.18 take the class as 0 unless a helper is named.
+        mnl_attr_put_strz(message, CTA_EXPECT_HELP_NAME, std::string(kMediaHelper).c_str());
+        if (expectation.translates) {
+            put_nest(message, CTA_EXPECT_NAT, [&] {
+                mnl_attr_put_u32(message, CTA_EXPECT_NAT_DIR,
+                                 htonl(static_cast<std::uint32_t>(expectation.direction)));
+                put_tuple(message, CTA_EXPECT_NAT_TUPLE,
+                          {expectation.nat,
+                           {unspecified(expectation.nat.address.family()), kAnyPort},
+                           match.transport});
+            });
+            mnl_attr_put_strz(message, CTA_EXPECT_FN, kSipFunction);
+        }
+        return message;
+    });
 }
 
 void encode_find_expectation(Buffer& out, std::uint32_t sequence, const Tuple& match) {
-    const Tuple tuple = with_one_family(match);
-    MessageWriter message(out, head(IPCTNL_MSG_EXP_GET, NLM_F_ACK, sequence), family_of(tuple));
-    put_tuple(message, CTA_EXPECT_TUPLE, tuple);
+    encode_name(out, IPCTNL_MSG_EXP_GET, sequence, match, std::nullopt);
 }
 
 void encode_remove_expectation(Buffer& out, std::uint32_t sequence, const Tuple& match,
                                std::optional<std::uint32_t> id) {
-    const Tuple tuple = with_one_family(match);
-    MessageWriter message(out, head(IPCTNL_MSG_EXP_DELETE, NLM_F_ACK, sequence), family_of(tuple));
-    put_tuple(message, CTA_EXPECT_TUPLE, tuple);
-    if (id) {
-        message.put_be32(CTA_EXPECT_ID, *id);
-    }
+    encode_name(out, IPCTNL_MSG_EXP_DELETE, sequence, match, id);
 }
 
 void encode_dump_expectations(Buffer& out, std::uint32_t sequence, Family family) {
-    const MessageWriter message(out, head(IPCTNL_MSG_EXP_GET, NLM_F_DUMP, sequence),
-                                {address_family(family), 0});
+    append_message(out, kRoom, [&](char* place) {
+        return begin(place, IPCTNL_MSG_EXP_GET, NLM_F_DUMP, sequence, family);
+    });
 }
 
 std::optional<DecodedExpectation> decode_expectation(Bytes attributes) {
-    std::optional<Tuple> master;
-    std::optional<Tuple> match;
-    std::optional<Tuple> mask;
-    std::optional<NatPart> nat;
-    std::uint32_t media = 0;
-    DecodedExpectation decoded;
-    const bool whole = for_each_attribute(attributes, [&](const Attribute& attribute) {
-        switch (attribute.type) {
-            case CTA_EXPECT_MASTER:
-                master = read_tuple(attribute.payload);
-                break;
-            case CTA_EXPECT_TUPLE:
-                match = read_tuple(attribute.payload);
-                break;
-            case CTA_EXPECT_MASK:
-                mask = read_tuple(attribute.payload);
-                break;
-            case CTA_EXPECT_NAT:
-                nat = read_nat(attribute.payload);
-                break;
-            case CTA_EXPECT_CLASS:
-                media = attribute.be32().value_or(0);
-                break;
-            case CTA_EXPECT_ID:
-                decoded.id = attribute.be32().value_or(0);
-                break;
-            case CTA_EXPECT_HELP_NAME:
-                decoded.helper = attribute.text();
-                break;
-            case CTA_EXPECT_FN:
-                decoded.sip_function = attribute.text() == kSipFunction;
-                break;
-            default:
-                break;
-        }
-    });
-    if (!whole || !master || !match || !mask ||
-        media > static_cast<std::uint32_t>(ExpectClass::other)) {
+    const auto parts = attributes_in<CTA_EXPECT_MAX>(attributes);
+    const auto master = read_tuple(parts[CTA_EXPECT_MASTER]);
+    const auto match = read_tuple(parts[CTA_EXPECT_TUPLE]);
+    const auto mask = read_tuple(parts[CTA_EXPECT_MASK]);
+    const std::uint32_t media = be32(parts[CTA_EXPECT_CLASS]).value_or(0);
+    if (!master || !match || !mask || media > static_cast<std::uint32_t>(ExpectClass::other)) {
         return std::nullopt;
     }
-    apply_mask(*match, *mask);
+    DecodedExpectation decoded;
+    decoded.id = be32(parts[CTA_EXPECT_ID]).value_or(0);
+    decoded.helper = text_of(parts[CTA_EXPECT_HELP_NAME]);
+    decoded.sip_function = text_of(parts[CTA_EXPECT_FN]) == kSipFunction;
     Expectation& expectation = decoded.expectation;
     expectation.master = *master;
     expectation.match = *match;
+    apply_mask(expectation.match, *mask);
     expectation.media = static_cast<ExpectClass>(media);
-    expectation.translates = nat.has_value();
-    if (nat) {
-        expectation.nat = nat->tuple->source;
-        expectation.direction =
-            nat->direction == 0 ? FlowDirection::original : FlowDirection::reply;
+    const auto nat = attributes_in<CTA_EXPECT_NAT_MAX>(payload_of(parts[CTA_EXPECT_NAT]));
+    const auto nat_tuple = read_tuple(nat[CTA_EXPECT_NAT_TUPLE]);
+    expectation.translates = nat_tuple.has_value();
+    if (nat_tuple) {
+        expectation.nat = nat_tuple->source;
+        expectation.direction = be32(nat[CTA_EXPECT_NAT_DIR]).value_or(0) == 0
+                                    ? FlowDirection::original
+                                    : FlowDirection::reply;
     }
     return decoded;
 }

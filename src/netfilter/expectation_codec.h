@@ -1,6 +1,7 @@
 // IPCTNL_MSG_EXP_*: expectations as netlink messages and back. No I/O.
 //
-// libnetfilter_conntrack's own builder leaves out CLASS, NAT and FN, which are what counts here.
+// With libmnl alone. libnetfilter_conntrack's builder leaves out CLASS, NAT and FN, which are what
+// counts here; of its parsers see conntrack_codec.h.
 #pragma once
 
 #include <string>

@@ -1,8 +1,14 @@
 #include "netfilter/helper_codec.h"
 
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_cthelper.h>
+// Without linkage of its own.
+extern "C" {
+#include <libnetfilter_cthelper/libnetfilter_cthelper.h>
+}
 #include <linux/netlink.h>
+
+#include <memory>
+#include <new>
+#include <string>
 
 namespace sipnat::netfilter {
 namespace {
@@ -14,34 +20,50 @@ constexpr std::array kPolicies{"signalling", "audio", "video", "other"};
 constexpr std::uint32_t kUnlimited = 0;
 constexpr std::uint32_t kTimeoutSeconds = 86400;
 
+struct FreeHelper {
+    void operator()(nfct_helper* helper) const noexcept { nfct_helper_free(helper); }
+};
+using HelperObject = std::unique_ptr<nfct_helper, FreeHelper>;
+
+/// The helper frees it.
+void add_policy(nfct_helper& helper, std::size_t place, const char* name) {
+    nfct_helper_policy* policy = nfct_helper_policy_alloc();
+    if (policy == nullptr) {
+        throw std::bad_alloc();
+    }
+    nfct_helper_policy_attr_set_str(policy, NFCTH_ATTR_POLICY_NAME, name);
+    nfct_helper_policy_attr_set_u32(policy, NFCTH_ATTR_POLICY_MAX, kUnlimited);
+    nfct_helper_policy_attr_set_u32(policy, NFCTH_ATTR_POLICY_TIMEOUT, kTimeoutSeconds);
+    nfct_helper_attr_set(&helper, static_cast<nfct_helper_attr_type>(NFCTH_ATTR_POLICY1 + place),
+                         policy);
+}
+
 }  // namespace
 
 void encode_register_helper(Buffer& out, std::uint32_t sequence,
                             const HelperRegistration& registration) {
-    MessageWriter message(out,
-                          {message_type(NFNL_SUBSYS_CTHELPER, NFNL_MSG_CTHELPER_NEW),
-                           NLM_F_REQUEST | NLM_F_CREATE | NLM_F_ACK, sequence},
-                          {address_family(registration.scope.family), 0});
-    message.put_text(NFCTH_NAME, registration.name);
-    message.put_be32(NFCTH_QUEUE_NUM, number(registration.queue));
-    message.nest(NFCTH_TUPLE, [&] {
-        message.put_be16(NFCTH_TUPLE_L3PROTONUM, address_family(registration.scope.family));
-        message.put_u8(NFCTH_TUPLE_L4PROTONUM,
-                       static_cast<std::uint8_t>(registration.scope.transport));
-    });
-    message.nest(NFCTH_POLICY, [&] {
-        message.put_be32(NFCTH_POLICY_SET_NUM, kPolicies.size());
-        for (std::size_t i = 0; i < kPolicies.size(); ++i) {
-            message.nest(static_cast<std::uint16_t>(NFCTH_POLICY_SET1 + i), [&] {
-                message.put_text(NFCTH_POLICY_NAME, kPolicies[i]);
-                message.put_be32(NFCTH_POLICY_EXPECT_MAX, kUnlimited);
-                message.put_be32(NFCTH_POLICY_EXPECT_TIMEOUT, kTimeoutSeconds);
-            });
-        }
-    });
+    const HelperObject helper(nfct_helper_alloc());
+    if (!helper) {
+        throw std::bad_alloc();
+    }
+    nfct_helper_attr_set_str(helper.get(), NFCTH_ATTR_NAME, std::string(registration.name).c_str());
+    nfct_helper_attr_set_u32(helper.get(), NFCTH_ATTR_QUEUE_NUM, number(registration.queue));
+    nfct_helper_attr_set_u16(helper.get(), NFCTH_ATTR_PROTO_L3NUM,
+                             address_family(registration.scope.family));
+    nfct_helper_attr_set_u8(helper.get(), NFCTH_ATTR_PROTO_L4NUM,
+                            static_cast<std::uint8_t>(registration.scope.transport));
+    for (std::size_t i = 0; i < kPolicies.size(); ++i) {
+        add_policy(*helper, i, kPolicies[i]);
+    }
     // Not optional, 0 included: without it EINVAL.
-    message.put_be32(NFCTH_PRIV_DATA_LEN, registration.private_length);
-    message.put_be32(NFCTH_STATUS, NFCT_HELPER_STATUS_DISABLED);
+    nfct_helper_attr_set_u32(helper.get(), NFCTH_ATTR_PRIV_DATA_LEN, registration.private_length);
+    nfct_helper_attr_set_u32(helper.get(), NFCTH_ATTR_STATUS, NFCT_HELPER_STATUS_DISABLED);
+    append_message(out, 512, [&](char* place) {
+        nlmsghdr* message = nfct_helper_nlmsg_build_hdr(place, NFNL_MSG_CTHELPER_NEW,
+                                                        NLM_F_CREATE | NLM_F_ACK, sequence);
+        nfct_helper_nlmsg_build_payload(message, helper.get());
+        return message;
+    });
 }
 
 }  // namespace sipnat::netfilter

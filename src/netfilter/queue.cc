@@ -5,13 +5,11 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <string>
 #include <vector>
 
 #include "netfilter/queue_codec.h"
@@ -21,8 +19,9 @@ namespace sipnat::netfilter {
 namespace {
 
 constexpr std::size_t kBatch = 32;
-// A packet of 64 kB and its attributes: entry, device names' numbers, hardware address.
-constexpr std::size_t kDatagramSize = 0xffff + 8192;
+// A packet of 64 kB and its attributes: entry, device names' numbers, hardware address. Each
+// datagram of a batch begins on a multiple of 4 bytes.
+constexpr std::size_t kDatagramSize = 0x10000 + 8192;
 // What one sendmsg carries. A default socket buffer takes 208 kB (netlink_sendmsg), one verdict at
 // most 64 kB and a bit.
 constexpr std::size_t kSendChunk = 128U * 1024U;
@@ -36,25 +35,13 @@ std::string read_file(const std::string& path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// Takes the next number off a line of blank-separated numbers.
-std::optional<std::uint32_t> take_number(std::string_view& line) {
-    line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
-    std::uint32_t value = 0;
-    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
-    if (error != std::errc{}) {
-        return std::nullopt;
-    }
-    line.remove_prefix(static_cast<std::size_t>(end - line.data()));
-    return value;
-}
-
 std::string taken_by(QueueNumber queue) {
     std::string text = "taken by another program";
-    const auto statistics = find_queue(read_file(kProcFile), queue);
-    if (!statistics) {
+    const auto owner = queue_owner(read_file(kProcFile), queue);
+    if (!owner) {
         return text + " (another sipnatd?)";
     }
-    const std::string process = std::to_string(statistics->owner);
+    const std::string process = std::to_string(*owner);
     std::string name = read_file("/proc/" + process + "/comm");
     while (!name.empty() && name.back() == '\n') {
         name.pop_back();
@@ -64,34 +51,6 @@ std::string taken_by(QueueNumber queue) {
 }
 
 }  // namespace
-
-std::optional<QueueStatistics> find_queue(std::string_view proc_text, QueueNumber queue) {
-    // seq_show: queue, port id, waiting, copy mode, copy range, full drops, user drops, last id, 1
-    while (!proc_text.empty()) {
-        std::string_view line = proc_text.substr(0, proc_text.find('\n'));
-        proc_text.remove_prefix(std::min(line.size() + 1, proc_text.size()));
-        std::array<std::uint32_t, 7> columns{};
-        bool whole = true;
-        for (auto& column : columns) {
-            const auto value = take_number(line);
-            whole = whole && value;
-            column = value.value_or(0);
-        }
-        if (whole && columns[0] == number(queue)) {
-            return QueueStatistics{columns[1], columns[2], columns[5], columns[6]};
-        }
-    }
-    return std::nullopt;
-}
-
-Result<std::optional<QueueStatistics>> queue_statistics(QueueNumber queue) {
-    std::ifstream file(kProcFile);
-    if (!file) {
-        return fail("read", kProcFile, "not there (nfnetlink_queue is not loaded)", ENOENT);
-    }
-    const std::string text{std::istreambuf_iterator<char>(file), {}};
-    return find_queue(text, queue);
-}
 
 struct Queue::Impl {
     Impl(Socket opened, const QueueSettings& wanted) : socket(std::move(opened)), settings(wanted) {
@@ -110,15 +69,13 @@ struct Queue::Impl {
         encode_bind_queue(message, sequence, queue, settings);
         // The rules of an earlier process feed this queue from the first moment on: what comes
         // before the ACK must not wait for a verdict for ever.
-        const auto failed =
-            socket.request(message, sequence, nullptr, [&](const MessageView& stray) {
-                if (stray.head.type == kPacketMessage &&
-                    decode_packet(stray, packets[0], scratch)) {
-                    count_gap(packets[0].id);
-                    encode_accept(verdicts, packets[0].id, {}, std::nullopt);
-                    verdict_done();
-                }
-            });
+        const auto failed = socket.request(message, sequence, nullptr, [&](const nlmsghdr& stray) {
+            if (stray.nlmsg_type == kPacketMessage && decode_packet(stray, packets[0])) {
+                count_gap(packets[0].id);
+                encode_accept(verdicts, packets[0].id, {}, std::nullopt);
+                verdict_done();
+            }
+        });
         return failed ? failed : send_verdicts();
     }
 
@@ -136,13 +93,11 @@ struct Queue::Impl {
     }
 
     void take(Bytes datagram) {
-        while (const auto message = next_message(datagram)) {
-            if (message->head.type == NLMSG_ERROR) {
+        while (const nlmsghdr* message = next_message(datagram)) {
+            if (message->nlmsg_type == NLMSG_ERROR) {
                 refused += error_of(*message) != 0 ? 1U : 0U;
-            } else if (message->head.type != kPacketMessage || filled == packets.size() ||
-                       !decode_packet(*message, packets[filled], scratch)) {
-                ++unreadable;
-            } else {
+            } else if (message->nlmsg_type == kPacketMessage && filled < packets.size() &&
+                       decode_packet(*message, packets[filled])) {
                 count_gap(packets[filled].id);
                 ++filled;
             }
@@ -180,13 +135,11 @@ struct Queue::Impl {
     std::array<mmsghdr, kBatch> headers{};
     std::array<QueuedPacket, kBatch> packets{};
     std::size_t filled = 0;
-    DecodedFlow scratch;
     Buffer verdicts;
     std::vector<std::size_t> cuts;
     std::vector<std::uint32_t> last_number;
     std::uint64_t overruns = 0;
     std::uint64_t refused = 0;
-    std::uint64_t unreadable = 0;
 };
 
 Queue::Queue(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -215,7 +168,7 @@ Result<Queue> Queue::open(const QueueSettings& settings) {
         const std::string name = std::to_string(number(queue));
         // nfnetlink_queue answers EPERM when another port owns the queue, and so does nfnetlink
         // when we may not configure anything: only the list of queues tells them apart.
-        const bool listed = find_queue(read_file(kProcFile), queue).has_value();
+        const bool listed = queue_owner(read_file(kProcFile), queue).has_value();
         if (failed == std::errc::device_or_resource_busy ||
             (failed == std::errc::operation_not_permitted && listed)) {
             return fail("bind queue", name, taken_by(queue), EBUSY);
@@ -289,9 +242,6 @@ std::uint64_t Queue::overruns() const {
 }
 std::uint64_t Queue::refused_verdicts() const {
     return impl_->refused;
-}
-std::uint64_t Queue::unreadable_messages() const {
-    return impl_->unreadable;
 }
 
 }  // namespace sipnat::netfilter

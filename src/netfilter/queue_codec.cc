@@ -1,50 +1,43 @@
 #include "netfilter/queue_codec.h"
 
+#include <arpa/inet.h>
+#include <libnetfilter_queue/libnetfilter_queue.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_queue.h>
-#include <linux/netlink.h>
-#include <sys/socket.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
 
 namespace sipnat::netfilter {
 namespace {
 
-constexpr std::uint32_t kWholePacket = 0xffff;
+constexpr int kWholePacket = 0xffff;
 
-MessageHead head(unsigned message, int flags, std::uint32_t sequence) {
-    return {message_type(NFNL_SUBSYS_QUEUE, message),
-            static_cast<std::uint16_t>(NLM_F_REQUEST | flags), sequence};
-}
+// nfq_nlmsg_parse() fills up to the NFQA_MAX that libnetfilter_queue was built with, which may lie
+// above that of our headers.
+constexpr std::size_t kAttributes = 64;
+static_assert(NFQA_MAX < kAttributes);
 
-void put_verdict(MessageWriter& message, std::uint32_t verdict, PacketId id) {
-    const std::uint32_t number = id.number;
-    message.put(
-        NFQA_VERDICT_HDR,
-        std::array{
-            static_cast<std::uint8_t>(verdict >> 24U), static_cast<std::uint8_t>(verdict >> 16U),
-            static_cast<std::uint8_t>(verdict >> 8U), static_cast<std::uint8_t>(verdict),
-            static_cast<std::uint8_t>(number >> 24U), static_cast<std::uint8_t>(number >> 16U),
-            static_cast<std::uint8_t>(number >> 8U), static_cast<std::uint8_t>(number)});
-}
-
-/// struct nfqnl_msg_packet_hdr: id (4), hardware protocol (2), hook (1)
-bool read_packet_head(Bytes bytes, QueuedPacket& out) {
-    if (bytes.size() < 7) {
-        return false;
+/// Takes the next number off a line of blank-separated numbers.
+std::optional<std::uint32_t> take_number(std::string_view& line) {
+    line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
+    if (error != std::errc{}) {
+        return std::nullopt;
     }
-    out.id.number = *Attribute{0, bytes}.be32();
-    out.hook = static_cast<Hook>(bytes[6]);
-    return true;
+    line.remove_prefix(static_cast<std::size_t>(end - line.data()));
+    return value;
 }
 
 }  // namespace
 
 void encode_bind_queue(Buffer& out, std::uint32_t sequence, QueueNumber queue,
                        const QueueSettings& settings) {
-    MessageWriter message(out, head(NFQNL_MSG_CONFIG, NLM_F_ACK, sequence),
-                          {AF_UNSPEC, number(queue)});
     constexpr std::uint32_t kFlags = NFQA_CFG_F_CONNTRACK | NFQA_CFG_F_FAIL_OPEN;
     std::uint32_t wanted = 0;
     if (settings.when_full == WhenFull::accept) {
@@ -53,86 +46,88 @@ void encode_bind_queue(Buffer& out, std::uint32_t sequence, QueueNumber queue,
     if (settings.flows == FlowInformation::required) {
         wanted |= NFQA_CFG_F_CONNTRACK;
     }
-    // struct nfqnl_msg_config_cmd: command, padding, family (not used for a bind)
-    message.put(NFQA_CFG_CMD, std::array<std::uint8_t, 4>{NFQNL_CFG_CMD_BIND, 0, 0, 0});
-    // struct nfqnl_msg_config_params: copy range (4), copy mode (1)
-    message.put(NFQA_CFG_PARAMS,
-                std::array<std::uint8_t, 5>{0, 0, kWholePacket >> 8U, kWholePacket & 0xffU,
-                                            NFQNL_COPY_PACKET});
-    message.put_be32(NFQA_CFG_QUEUE_MAXLEN, settings.max_length);
-    message.put_be32(NFQA_CFG_FLAGS, wanted);
-    message.put_be32(NFQA_CFG_MASK, kFlags);
+    append_message(out, 128, [&](char* place) {
+        nlmsghdr* message = nfq_nlmsg_put(place, NFQNL_MSG_CONFIG, number(queue));
+        message->nlmsg_flags |= NLM_F_ACK;
+        message->nlmsg_seq = sequence;
+        nfq_nlmsg_cfg_put_cmd(message, AF_UNSPEC, NFQNL_CFG_CMD_BIND);
+        nfq_nlmsg_cfg_put_params(message, NFQNL_COPY_PACKET, kWholePacket);
+        nfq_nlmsg_cfg_put_qmaxlen(message, settings.max_length);
+        mnl_attr_put_u32(message, NFQA_CFG_FLAGS, htonl(wanted));
+        mnl_attr_put_u32(message, NFQA_CFG_MASK, htonl(kFlags));
+        return message;
+    });
 }
 
 void encode_accept(Buffer& out, PacketId id, Bytes packet,
                    std::optional<std::chrono::seconds> flow_timeout) {
-    MessageWriter message(out, head(NFQNL_MSG_VERDICT, 0, 0), {AF_UNSPEC, number(id.queue)});
-    put_verdict(message, NF_ACCEPT, id);
-    if (flow_timeout) {
-        message.nest(NFQA_CT, [&] {
-            message.put_be32(CTA_TIMEOUT, static_cast<std::uint32_t>(flow_timeout->count()));
-        });
+    if (packet.size() > kMaxPacket) {
+        std::abort();  // an attribute's length has 16 bits
     }
-    if (!packet.empty()) {
-        message.put(NFQA_PAYLOAD, packet);
-    }
+    append_message(out, 128 + packet.size(), [&](char* place) {
+        nlmsghdr* message = nfq_nlmsg_put(place, NFQNL_MSG_VERDICT, number(id.queue));
+        nfq_nlmsg_verdict_put(message, static_cast<int>(id.number), NF_ACCEPT);
+        if (flow_timeout) {
+            put_nest(message, NFQA_CT, [&] {
+                mnl_attr_put_u32(message, CTA_TIMEOUT,
+                                 htonl(static_cast<std::uint32_t>(flow_timeout->count())));
+            });
+        }
+        if (!packet.empty()) {
+            nfq_nlmsg_verdict_put_pkt(message, packet.data(),
+                                      static_cast<std::uint32_t>(packet.size()));
+        }
+        return message;
+    });
 }
 
 void encode_drop(Buffer& out, PacketId id) {
-    MessageWriter message(out, head(NFQNL_MSG_VERDICT, 0, 0), {AF_UNSPEC, number(id.queue)});
-    put_verdict(message, NF_DROP, id);
+    append_message(out, 64, [&](char* place) {
+        nlmsghdr* message = nfq_nlmsg_put(place, NFQNL_MSG_VERDICT, number(id.queue));
+        nfq_nlmsg_verdict_put(message, static_cast<int>(id.number), NF_DROP);
+        return message;
+    });
 }
 
-bool decode_packet(const MessageView& message, QueuedPacket& out, DecodedFlow& scratch) {
-    const auto attributes = message.netfilter_attributes();
-    if (!attributes) {
+bool decode_packet(const nlmsghdr& message, QueuedPacket& out) {
+    std::array<nlattr*, kAttributes> parts{};
+    if (nfq_nlmsg_parse(&message, parts.data()) < 0) {
         return false;
     }
-    out.id = {static_cast<QueueNumber>(message.resource()), 0};
-    out.packet = {};
-    out.from_gateway = true;
-    out.truncated = false;
-    out.direction = FlowDirection::original;
+    const Bytes head = payload_of(parts[NFQA_PACKET_HDR]);
+    if (head.size() < sizeof(nfqnl_msg_packet_hdr)) {
+        return false;
+    }
+    // A message with an attribute has an nfgenmsg before it.
+    const auto* netfilter = static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(&message));
+    const auto* packet = reinterpret_cast<const nfqnl_msg_packet_hdr*>(head.data());
+    out.id = {static_cast<QueueNumber>(ntohs(netfilter->res_id)), ntohl(packet->packet_id)};
+    out.hook = static_cast<Hook>(packet->hook);
+    out.packet = payload_of(parts[NFQA_PAYLOAD]);
+    out.from_gateway = parts[NFQA_IFINDEX_INDEV] == nullptr;
+    out.truncated = parts[NFQA_CAP_LEN] != nullptr;
+    const auto info = be32(parts[NFQA_CT_INFO]);
+    const bool reply = info == IP_CT_ESTABLISHED_REPLY || info == IP_CT_RELATED_REPLY;
+    out.direction = reply ? FlowDirection::reply : FlowDirection::original;
+    out.flow.reset();
     out.first = false;
-    bool named = false;
-    std::optional<Bytes> flow;
-    const bool whole = for_each_attribute(*attributes, [&](const Attribute& attribute) {
-        switch (attribute.type) {
-            case NFQA_PACKET_HDR:
-                named = read_packet_head(attribute.payload, out);
-                break;
-            case NFQA_PAYLOAD:
-                out.packet = attribute.payload;
-                break;
-            case NFQA_IFINDEX_INDEV:
-                out.from_gateway = false;
-                break;
-            case NFQA_CAP_LEN:
-                out.truncated = true;
-                break;
-            case NFQA_CT:
-                flow = attribute.payload;
-                break;
-            case NFQA_CT_INFO: {
-                const std::uint32_t info = attribute.be32().value_or(0);
-                const bool reply = info == IP_CT_ESTABLISHED_REPLY || info == IP_CT_RELATED_REPLY;
-                out.direction = reply ? FlowDirection::reply : FlowDirection::original;
-                break;
-            }
-            default:
-                break;
-        }
-    });
-    if (!whole || !named) {
-        return false;
-    }
-    if (flow && decode_flow(*flow, scratch)) {
-        out.flow = scratch.flow;
-        out.first = (scratch.flow.status & flow_status::kConfirmed) == 0;
-    } else {
-        out.flow.reset();
+    if (auto decoded = decode_flow(payload_of(parts[NFQA_CT]))) {
+        out.first = (decoded->flow.status & flow_status::kConfirmed) == 0;
+        out.flow = std::move(decoded->flow);
     }
     return true;
+}
+
+std::optional<std::uint32_t> queue_owner(std::string_view proc_text, QueueNumber queue) {
+    // seq_show: queue, port id, and what the queue holds
+    while (!proc_text.empty()) {
+        std::string_view line = proc_text.substr(0, proc_text.find('\n'));
+        proc_text.remove_prefix(std::min(line.size() + 1, proc_text.size()));
+        if (take_number(line) == number(queue)) {
+            return take_number(line);
+        }
+    }
+    return std::nullopt;
 }
 
 }  // namespace sipnat::netfilter

@@ -18,8 +18,13 @@ void encode_accept(Buffer& out, PacketId id, Bytes packet,
                    std::optional<std::chrono::seconds> flow_timeout);
 void encode_drop(Buffer& out, PacketId id);
 
-/// Reads an NFQNL_MSG_PACKET into `out`. False if it has no id. `scratch` lends its memory.
-[[nodiscard]] bool decode_packet(const MessageView& message, QueuedPacket& out,
-                                 DecodedFlow& scratch);
+/// Reads an NFQNL_MSG_PACKET into `out`. False if it has no id, or if libnetfilter_queue refuses an
+/// attribute.
+[[nodiscard]] bool decode_packet(const nlmsghdr& message, QueuedPacket& out);
+
+/// The port id (nearly always a process id) of the program that listens on a queue; nothing if none
+/// does. `proc_text` is the content of /proc/net/netfilter/nfnetlink_queue.
+[[nodiscard]] std::optional<std::uint32_t> queue_owner(std::string_view proc_text,
+                                                       QueueNumber queue);
 
 }  // namespace sipnat::netfilter

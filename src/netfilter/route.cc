@@ -11,22 +11,24 @@
 namespace sipnat::netfilter {
 
 void encode_find_route(Buffer& out, std::uint32_t sequence, const IpAddress& destination) {
-    MessageWriter message(out, {RTM_GETROUTE, NLM_F_REQUEST | NLM_F_ACK, sequence});
-    // struct rtmsg: family, destination and source prefix lengths, then nine bytes of zeros
-    std::array<std::uint8_t, sizeof(rtmsg)> head{};
-    head[0] = address_family(destination.family());
-    head[1] = static_cast<std::uint8_t>(destination.bytes().size() * 8);
-    message.put_raw(head);
-    message.put(RTA_DST, destination.bytes());
+    append_message(out, 64, [&](char* place) {
+        nlmsghdr* message = begin_message(place, RTM_GETROUTE, NLM_F_ACK, sequence);
+        auto* route = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(rtmsg)));
+        route->rtm_family = address_family(destination.family());
+        route->rtm_dst_len = static_cast<std::uint8_t>(destination.bytes().size() * 8);
+        mnl_attr_put(message, RTA_DST, destination.bytes().size(), destination.bytes().data());
+        return message;
+    });
 }
 
-std::optional<Route> decode_route(Bytes body) {
-    constexpr std::size_t kTypeOffset = 7;
-    if (body.size() < sizeof(rtmsg)) {
+std::optional<Route> decode_route(const nlmsghdr& message) {
+    const std::size_t length = mnl_nlmsg_get_payload_len(&message);
+    if (length < sizeof(rtmsg)) {
         return std::nullopt;
     }
+    const auto* body = static_cast<const std::uint8_t*>(mnl_nlmsg_get_payload(&message));
     Route route;
-    switch (body[kTypeOffset]) {
+    switch (reinterpret_cast<const rtmsg*>(body)->rtm_type) {
         case RTN_UNICAST:
             route.type = RouteType::unicast;
             break;
@@ -45,12 +47,9 @@ std::optional<Route> decode_route(Bytes body) {
         default:
             return route;
     }
-    const bool whole = for_each_attribute(body.subspan(sizeof(rtmsg)), [&](const Attribute& part) {
-        if (part.type == RTA_OIF) {
-            route.output = static_cast<InterfaceIndex>(part.host32().value_or(0));
-        }
-    });
-    return whole ? std::optional(route) : std::nullopt;
+    const auto parts = attributes_in<RTA_OIF>(Bytes(body, length).subspan(sizeof(rtmsg)));
+    route.output = static_cast<InterfaceIndex>(host32(parts[RTA_OIF]).value_or(0));
+    return route;
 }
 
 struct Routes::Impl {
@@ -79,8 +78,7 @@ Result<Route> Routes::lookup(const IpAddress& destination) {
     encode_find_route(impl_->message, sequence, destination);
     std::optional<Route> found;
     const auto failed = impl_->socket.request(
-        impl_->message, sequence,
-        [&](const MessageView& answer) { found = decode_route(answer.body); });
+        impl_->message, sequence, [&](const nlmsghdr& answer) { found = decode_route(answer); });
     switch (failed.value()) {
         case 0:
             break;

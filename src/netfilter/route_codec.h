@@ -8,8 +8,8 @@ namespace sipnat::netfilter {
 
 void encode_find_route(Buffer& out, std::uint32_t sequence, const IpAddress& destination);
 
-/// Reads what follows the nlmsghdr of an RTM_NEWROUTE. Types that lead nowhere are `unreachable`;
-/// nothing if the bytes are cut short.
-[[nodiscard]] std::optional<Route> decode_route(Bytes body);
+/// Reads an RTM_NEWROUTE. Types that lead nowhere are `unreachable`; nothing if the message is too
+/// short for an rtmsg.
+[[nodiscard]] std::optional<Route> decode_route(const nlmsghdr& message);
 
 }  // namespace sipnat::netfilter

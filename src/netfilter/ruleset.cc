@@ -7,6 +7,7 @@
 #include <nftables/libnftables.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "netfilter/socket.h"
 
@@ -89,13 +90,13 @@ Result<bool> table_exists(const char* table) {
     }
     const auto sequence = socket->next_sequence();
     Buffer buffer;
-    {
-        MessageWriter message(buffer,
-                              {message_type(NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE),
-                               NLM_F_REQUEST | NLM_F_ACK, sequence},
-                              {NFPROTO_INET, 0});
-        message.put_text(NFTA_TABLE_NAME, table);
-    }
+    append_message(buffer, 64 + std::strlen(table), [&](char* place) {
+        nlmsghdr* message =
+            begin_netfilter_message(place, message_type(NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE),
+                                    NLM_F_ACK, sequence, NFPROTO_INET);
+        mnl_attr_put_strz(message, NFTA_TABLE_NAME, table);
+        return message;
+    });
     const auto failed = socket->request(buffer, sequence);
     if (failed && failed != std::errc::no_such_file_or_directory) {
         return fail_errno("look for nft table", std::string("inet ") + table, failed.value());

@@ -19,13 +19,11 @@ std::error_code from_errno(int code) {
 
 }  // namespace
 
-int error_of(const MessageView& message) {
-    std::int32_t code = 0;
-    if (message.body.size() < sizeof code) {
+int error_of(const nlmsghdr& message) {
+    if (mnl_nlmsg_get_payload_len(&message) < sizeof(int)) {
         return EPROTO;
     }
-    std::memcpy(&code, message.body.data(), sizeof code);
-    return -code;
+    return -*static_cast<const int*>(mnl_nlmsg_get_payload(&message));
 }
 
 void Socket::Close::operator()(mnl_socket* handle) const noexcept {
@@ -53,12 +51,6 @@ int Socket::fd() const {
 void Socket::set_receive_buffer(int bytes) {
     if (setsockopt(fd(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0) {
         (void)setsockopt(fd(), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
-    }
-}
-
-void Socket::set_send_buffer(int bytes) {
-    if (setsockopt(fd(), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) != 0) {
-        (void)setsockopt(fd(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
 }
 
@@ -102,17 +94,17 @@ std::error_code Socket::request(Bytes message, std::uint32_t sequence, const Vis
         if (const auto failed = receive(rest, 0)) {
             return failed;
         }
-        while (const auto answer = next_message(rest)) {
-            if (answer->head.sequence != sequence) {
+        while (const nlmsghdr* answer = next_message(rest)) {
+            if (answer->nlmsg_seq != sequence) {
                 if (stray) {
                     stray(*answer);
                 }
                 continue;
             }
-            if (answer->head.type == NLMSG_ERROR) {
+            if (answer->nlmsg_type == NLMSG_ERROR) {
                 return from_errno(error_of(*answer));
             }
-            if (answer->head.type == NLMSG_DONE) {
+            if (answer->nlmsg_type == NLMSG_DONE) {
                 return {};
             }
             if (visit) {
@@ -131,9 +123,9 @@ std::error_code Socket::request_all(Bytes messages, std::uint32_t first, std::sp
         if (const auto failed = receive(rest, 0)) {
             return failed;
         }
-        while (const auto answer = next_message(rest)) {
-            const std::uint32_t index = answer->head.sequence - first;
-            if (answer->head.type == NLMSG_ERROR && index < answers.size()) {
+        while (const nlmsghdr* answer = next_message(rest)) {
+            const std::uint32_t index = answer->nlmsg_seq - first;
+            if (answer->nlmsg_type == NLMSG_ERROR && index < answers.size()) {
                 answers[index] = error_of(*answer);
                 --missing;
             }
@@ -155,8 +147,8 @@ std::error_code Socket::commit(Bytes batch) {
             const bool drained = failed == std::errc::resource_unavailable_try_again;
             return drained ? result : failed;
         }
-        while (const auto answer = next_message(rest)) {
-            if (answer->head.type == NLMSG_ERROR && !result) {
+        while (const nlmsghdr* answer = next_message(rest)) {
+            if (answer->nlmsg_type == NLMSG_ERROR && !result) {
                 result = from_errno(error_of(*answer));
             }
         }

@@ -26,8 +26,6 @@ class Socket {
     /// Asks for a receive buffer of this many bytes, past net.core.rmem_max if we may
     /// (SO_RCVBUFFORCE wants CAP_NET_ADMIN in the initial user namespace).
     void set_receive_buffer(int bytes);
-    /// The same for what one sendmsg may carry (netlink_sendmsg refuses more: EMSGSIZE).
-    void set_send_buffer(int bytes);
     /// Sets one of NETLINK_*'s on/off options; old kernels may refuse, which no caller depends on.
     void set_option(int option);
 
@@ -36,7 +34,7 @@ class Socket {
     /// Sends one message that asks for an ACK and waits for it; `visit` sees each message of the
     /// answer before that. Also ends at a dump's NLMSG_DONE. Messages with other sequence numbers
     /// (stale answers, events) go to `stray`. The code is the kernel's errno.
-    using Visit = std::function<void(const MessageView&)>;
+    using Visit = std::function<void(const nlmsghdr&)>;
     [[nodiscard]] std::error_code request(Bytes message, std::uint32_t sequence,
                                           const Visit& visit = nullptr,
                                           const Visit& stray = nullptr);
@@ -64,6 +62,6 @@ class Socket {
 };
 
 /// errno of an NLMSG_ERROR, 0 if it is an ACK; EPROTO if it is too short to hold one.
-[[nodiscard]] int error_of(const MessageView& message);
+[[nodiscard]] int error_of(const nlmsghdr& message);
 
 }  // namespace sipnat::netfilter

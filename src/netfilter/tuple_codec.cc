@@ -1,103 +1,68 @@
 #include "netfilter/tuple_codec.h"
 
+#include <arpa/inet.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 
 namespace sipnat::netfilter {
 namespace {
 
-struct TupleParts {
-    std::optional<IpAddress> source;
-    std::optional<IpAddress> destination;
-    std::optional<std::uint8_t> protocol;
-    std::optional<std::uint16_t> source_port;
-    std::optional<std::uint16_t> destination_port;
-};
-
-std::optional<IpAddress> read_ipv4(Bytes bytes) {
-    return bytes.size() == 4 ? std::optional(IpAddress::ipv4(bytes.first<4>())) : std::nullopt;
+std::optional<IpAddress> read_address(const nlattr* v4, const nlattr* v6) {
+    const Bytes bytes = payload_of(v4 != nullptr ? v4 : v6);
+    if (v4 != nullptr && bytes.size() == 4) {
+        return IpAddress::ipv4(bytes.first<4>());
+    }
+    if (v4 == nullptr && bytes.size() == 16) {
+        return IpAddress::ipv6(bytes.first<16>());
+    }
+    return std::nullopt;
 }
 
-std::optional<IpAddress> read_ipv6(Bytes bytes) {
-    return bytes.size() == 16 ? std::optional(IpAddress::ipv6(bytes.first<16>())) : std::nullopt;
-}
-
-bool read_addresses(Bytes nest, TupleParts& parts) {
-    return for_each_attribute(nest, [&](const Attribute& part) {
-        switch (part.type) {
-            case CTA_IP_V4_SRC:
-                parts.source = read_ipv4(part.payload);
-                break;
-            case CTA_IP_V4_DST:
-                parts.destination = read_ipv4(part.payload);
-                break;
-            case CTA_IP_V6_SRC:
-                parts.source = read_ipv6(part.payload);
-                break;
-            case CTA_IP_V6_DST:
-                parts.destination = read_ipv6(part.payload);
-                break;
-            default:
-                break;
-        }
-    });
-}
-
-bool read_protocol(Bytes nest, TupleParts& parts) {
-    return for_each_attribute(nest, [&](const Attribute& part) {
-        switch (part.type) {
-            case CTA_PROTO_NUM:
-                parts.protocol = part.u8();
-                break;
-            case CTA_PROTO_SRC_PORT:
-                parts.source_port = part.be16();
-                break;
-            case CTA_PROTO_DST_PORT:
-                parts.destination_port = part.be16();
-                break;
-            default:
-                break;
-        }
-    });
+bool is(const nlattr* attribute, mnl_attr_data_type type) {
+    return attribute != nullptr && mnl_attr_validate(attribute, type) == 0;
 }
 
 }  // namespace
 
-void put_tuple(MessageWriter& message, std::uint16_t type, const Tuple& tuple) {
+void put_tuple(nlmsghdr* message, std::uint16_t type, const Tuple& tuple) {
     const bool v4 = tuple.source.address.family() == Family::ipv4;
-    message.nest(type, [&] {
-        message.nest(CTA_TUPLE_IP, [&] {
-            message.put(v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, tuple.source.address.bytes());
-            message.put(v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, tuple.destination.address.bytes());
+    const auto put_address = [&](std::uint16_t place, const IpAddress& address) {
+        mnl_attr_put(message, place, address.bytes().size(), address.bytes().data());
+    };
+    put_nest(message, type, [&] {
+        put_nest(message, CTA_TUPLE_IP, [&] {
+            put_address(v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, tuple.source.address);
+            put_address(v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, tuple.destination.address);
         });
-        message.nest(CTA_TUPLE_PROTO, [&] {
-            message.put_u8(CTA_PROTO_NUM, static_cast<std::uint8_t>(tuple.transport));
-            message.put_be16(CTA_PROTO_SRC_PORT, number(tuple.source.port));
-            message.put_be16(CTA_PROTO_DST_PORT, number(tuple.destination.port));
+        put_nest(message, CTA_TUPLE_PROTO, [&] {
+            mnl_attr_put_u8(message, CTA_PROTO_NUM, static_cast<std::uint8_t>(tuple.transport));
+            mnl_attr_put_u16(message, CTA_PROTO_SRC_PORT, htons(number(tuple.source.port)));
+            mnl_attr_put_u16(message, CTA_PROTO_DST_PORT, htons(number(tuple.destination.port)));
         });
     });
 }
 
-std::optional<Tuple> read_tuple(Bytes nest) {
-    TupleParts parts;
-    bool whole = true;
-    whole &= for_each_attribute(nest, [&](const Attribute& part) {
-        if (part.type == CTA_TUPLE_IP) {
-            whole &= read_addresses(part.payload, parts);
-        } else if (part.type == CTA_TUPLE_PROTO) {
-            whole &= read_protocol(part.payload, parts);
-        }
-    });
-    if (!whole || !parts.source || !parts.destination || !parts.source_port ||
-        !parts.destination_port || parts.source->family() != parts.destination->family()) {
+std::optional<Tuple> read_tuple(const nlattr* nest) {
+    const auto parts = attributes_in<CTA_TUPLE_MAX>(payload_of(nest));
+    const auto ip = attributes_in<CTA_IP_MAX>(payload_of(parts[CTA_TUPLE_IP]));
+    const auto protocol = attributes_in<CTA_PROTO_MAX>(payload_of(parts[CTA_TUPLE_PROTO]));
+    const auto source = read_address(ip[CTA_IP_V4_SRC], ip[CTA_IP_V6_SRC]);
+    const auto destination = read_address(ip[CTA_IP_V4_DST], ip[CTA_IP_V6_DST]);
+    if (!source || !destination || source->family() != destination->family() ||
+        !is(protocol[CTA_PROTO_NUM], MNL_TYPE_U8) ||
+        !is(protocol[CTA_PROTO_SRC_PORT], MNL_TYPE_U16) ||
+        !is(protocol[CTA_PROTO_DST_PORT], MNL_TYPE_U16)) {
         return std::nullopt;
     }
-    if (parts.protocol != static_cast<std::uint8_t>(Transport::udp) &&
-        parts.protocol != static_cast<std::uint8_t>(Transport::tcp)) {
+    const auto transport = static_cast<Transport>(mnl_attr_get_u8(protocol[CTA_PROTO_NUM]));
+    if (transport != Transport::udp && transport != Transport::tcp) {
         return std::nullopt;
     }
-    return Tuple{{*parts.source, static_cast<Port>(*parts.source_port)},
-                 {*parts.destination, static_cast<Port>(*parts.destination_port)},
-                 static_cast<Transport>(*parts.protocol)};
+    const auto port = [](const nlattr* attribute) {
+        return static_cast<Port>(ntohs(mnl_attr_get_u16(attribute)));
+    };
+    return Tuple{{*source, port(protocol[CTA_PROTO_SRC_PORT])},
+                 {*destination, port(protocol[CTA_PROTO_DST_PORT])},
+                 transport};
 }
 
 }  // namespace sipnat::netfilter

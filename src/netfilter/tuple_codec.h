@@ -8,10 +8,10 @@
 
 namespace sipnat::netfilter {
 
-void put_tuple(MessageWriter& message, std::uint16_t type, const Tuple& tuple);
+void put_tuple(nlmsghdr* message, std::uint16_t type, const Tuple& tuple);
 
-/// The tuple in the payload of such a nest. Nothing if a part is missing, if the families of the
-/// two addresses differ, or if the transport is not one of ours (ICMP has entries too).
-[[nodiscard]] std::optional<Tuple> read_tuple(Bytes nest);
+/// The tuple in such a nest. Nothing if there is no nest, if a part is missing, if the families of
+/// the two addresses differ, or if the transport is not one of ours (ICMP has entries too).
+[[nodiscard]] std::optional<Tuple> read_tuple(const nlattr* nest);
 
 }  // namespace sipnat::netfilter

@@ -13,8 +13,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <string>
-#include <string_view>
 
 #include "sipnat/base/result.h"
 #include "sipnat/core/kernel.h"
@@ -71,21 +69,6 @@ struct QueueSettings {
     int receive_buffer = 8 << 20;  ///< bytes of the socket
 };
 
-/// What the kernel tells of a queue in /proc/net/netfilter/nfnetlink_queue.
-struct QueueStatistics {
-    std::uint32_t owner = 0;         ///< port id of the listener; nearly always its process id
-    std::uint32_t waiting = 0;       ///< packets without a verdict
-    std::uint32_t full_drops = 0;    ///< over max_length, with WhenFull::drop
-    std::uint32_t socket_drops = 0;  ///< over receive_buffer, with WhenFull::drop
-};
-
-/// Nothing if no program listens on that queue. `proc_text` is that file's content.
-[[nodiscard]] std::optional<QueueStatistics> find_queue(std::string_view proc_text,
-                                                        QueueNumber queue);
-
-/// The same out of this network namespace's file.
-[[nodiscard]] Result<std::optional<QueueStatistics>> queue_statistics(QueueNumber queue);
-
 class Queue {
   public:
     /// Binds all the queues. Whatever arrives while it does is accepted unchanged.
@@ -121,8 +104,6 @@ class Queue {
     [[nodiscard]] std::uint64_t overruns() const;
     /// Verdicts that the kernel refused (their packet was gone) or that were too long for it.
     [[nodiscard]] std::uint64_t refused_verdicts() const;
-    /// Messages from the kernel that made no sense.
-    [[nodiscard]] std::uint64_t unreadable_messages() const;
 
   private:
     struct Impl;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -48,6 +49,15 @@ class ExactBytes {
     std::size_t size_;
     std::unique_ptr<std::uint8_t[]> data_;
 };
+
+/// A netlink message of type 0 around a body, with the right length.
+inline std::vector<std::uint8_t> as_message(std::span<const std::uint8_t> body) {
+    std::vector<std::uint8_t> message(16);
+    message.insert(message.end(), body.begin(), body.end());
+    const auto length = static_cast<std::uint32_t>(message.size());
+    std::memcpy(message.data(), &length, sizeof length);
+    return message;
+}
 
 /// Calls `read(bytes)` with every shorter beginning, and with every byte replaced by a few others.
 template <class Read>

@@ -1,4 +1,7 @@
 // Conntrack entries on the wire. The answers are what a 6.12 kernel sent.
+//
+// What is created is in libnetfilter_conntrack's order: tuples, status, timeout, mark, NAT (the
+// first address only, which the kernel then takes for the last one too), helper.
 #include "netfilter/conntrack_codec.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +30,7 @@ TEST(ConntrackCodec, CreatesASourceNattedEntry) {
     Buffer out;
     encode_create_flow(out, 1, phone_flow());
     EXPECT_EQ(out, from_hex(R"(
-        cc000000 0001 0506 01000000 00000000  # 204 bytes, CT_NEW, REQUEST|ACK|EXCL|CREATE, 1
+        c4000000 0001 0506 01000000 00000000  # 196 bytes, CT_NEW, REQUEST|ACK|EXCL|CREATE, 1
         02 00 0000                            # AF_INET
         3400 0180                             # TUPLE_ORIG
           1400 0180                           #   IP
@@ -40,17 +43,16 @@ TEST(ConntrackCodec, CreatesASourceNattedEntry) {
         3400 0280                             # TUPLE_REPLY: the mirror
           1400 0180 0800 0100 c633640a 0800 0200 0a000009
           1c00 0280 0500 0100 11 000000 0600 0200 13c4 0000 0600 0300 13c6 0000
-        2800 0680                             # NAT_SRC
+        0800 0300 0000000e                    # STATUS CONFIRMED|ASSURED|SEEN_REPLY
+        0800 0700 00000258                    # TIMEOUT 600
+        0800 0800 00000051                    # MARK
+        2000 0680                             # NAT_SRC
           0800 0100 c6336401                  #   first address 198.51.100.1
-          0800 0200 c6336401                  #   last address
           1400 0380                           #   PROTO
             0600 0100 3ad6 0000               #     first port 15062
             0600 0200 3ad6 0000               #     last port
         1000 0580                             # HELP
           0b00 0100 7369706e6174 00 00        #   "sipnat"
-        0800 0700 00000258                    # TIMEOUT 600
-        0800 0300 0000000e                    # STATUS CONFIRMED|ASSURED|SEEN_REPLY
-        0800 0800 00000051                    # MARK
     )"));
 }
 
@@ -71,8 +73,8 @@ TEST(ConntrackCodec, LeavesOutWhatAnEntryDoesNotHave) {
         3400 0280
           1400 0180 0800 0100 c633640a 0800 0200 0a000009
           1c00 0280 0500 0100 11 000000 0600 0200 13c4 0000 0600 0300 13c6 0000
-        0800 0700 00000005                    # TIMEOUT 5
         0800 0300 0000000e                    # STATUS CONFIRMED|ASSURED|SEEN_REPLY
+        0800 0700 00000005                    # TIMEOUT 5
     )"));
 }
 
@@ -84,7 +86,7 @@ TEST(ConntrackCodec, CreatesADestinationNattedIpv6TcpEntry) {
     Buffer out;
     encode_create_flow(out, 1, flow);
     EXPECT_EQ(out, from_hex(R"(
-        fc000000 0001 0506 01000000 00000000  # 252 bytes
+        e8000000 0001 0506 01000000 00000000  # 232 bytes
         0a 00 0000                            # AF_INET6
         4c00 0180                             # TUPLE_ORIG
           2c00 0180
@@ -96,12 +98,11 @@ TEST(ConntrackCodec, CreatesADestinationNattedIpv6TcpEntry) {
             1400 0300 20010db8000000000000000000000002
             1400 0400 20010db8000000000000000000000001
           1c00 0280 0500 0100 06 000000 0600 0200 0002 0000 0600 0300 0001 0000
-        4000 0d80                             # NAT_DST
-          1400 0400 20010db8000000000000000000000003
-          1400 0500 20010db8000000000000000000000003
-          1400 0380 0600 0100 0003 0000 0600 0200 0003 0000
-        0800 0700 00000000                    # TIMEOUT 0
         0800 0300 00000008                    # STATUS CONFIRMED
+        0800 0700 00000000                    # TIMEOUT 0
+        2c00 0d80                             # NAT_DST
+          1400 0400 20010db8000000000000000000000003
+          1400 0380 0600 0100 0003 0000 0600 0200 0003 0000
     )"));
 }
 
@@ -174,13 +175,13 @@ constexpr const char* kAnswer = R"(
 
 TEST(ConntrackCodec, ReadsAnEntry) {
     const ExactBytes answer(from_hex(kAnswer));
-    DecodedFlow decoded;
-    ASSERT_TRUE(decode_flow(answer.get(), decoded));
+    const auto decoded = decode_flow(answer.get());
+    ASSERT_TRUE(decoded);
     FlowEntry expected = phone_flow();
     expected.status = 0x219e;
     expected.timeout = 599;
-    EXPECT_EQ(decoded.flow, expected);
-    EXPECT_EQ(decoded.id, 0x4b1d2e7cU);
+    EXPECT_EQ(decoded->flow, expected);
+    EXPECT_EQ(decoded->id, 0x4b1d2e7cU);
 }
 
 TEST(ConntrackCodec, ReadsBackWhatItWrote) {
@@ -189,49 +190,57 @@ TEST(ConntrackCodec, ReadsBackWhatItWrote) {
     flow.tuples.reply = flow.tuples.original.reversed();
     encode_create_flow(out, 1, flow);
     Bytes rest(out);
-    const auto message = next_message(rest);
+    const nlmsghdr* message = next_message(rest);
     ASSERT_TRUE(message);
-    DecodedFlow decoded;
-    ASSERT_TRUE(decode_flow(message->netfilter_attributes().value(), decoded));
+    const auto decoded = decode_flow(netfilter_attributes(*message));
+    ASSERT_TRUE(decoded);
     flow.status |= flow_status::kConfirmed;
-    EXPECT_EQ(decoded.flow, flow);
+    EXPECT_EQ(decoded->flow, flow);
 }
 
 TEST(ConntrackCodec, AMasterOrTheStatusBitMakesAFlowExpected) {
-    DecodedFlow decoded;
-    auto with_master = from_hex(std::string(kAnswer) + "0400 0e80  # TUPLE_MASTER");
-    ASSERT_TRUE(decode_flow(with_master, decoded));
-    EXPECT_TRUE(decoded.flow.expected);
-    // A reused target forgets what an entry before it had.
-    ASSERT_TRUE(decode_flow(from_hex(kAnswer), decoded));
-    EXPECT_FALSE(decoded.flow.expected);
-    auto with_status = from_hex(std::string(kAnswer) + "0800 0300 0000219f");
-    ASSERT_TRUE(decode_flow(with_status, decoded));
-    EXPECT_TRUE(decoded.flow.expected);
+    const auto expected = [](const std::string& hex) {
+        const ExactBytes bytes(from_hex(hex));
+        return decode_flow(bytes.get()).value().flow.expected;
+    };
+    EXPECT_FALSE(expected(kAnswer));
+    EXPECT_TRUE(expected(std::string(kAnswer) + "0400 0e80  # TUPLE_MASTER"));
+    EXPECT_TRUE(expected(std::string(kAnswer) + "0800 0300 0000219f"));
 }
 
 TEST(ConntrackCodec, RefusesOtherTransportsAndMixedFamilies) {
-    DecodedFlow decoded;
     auto bytes = from_hex(kAnswer);
     const std::size_t protocol = 4 + 20 + 4 + 4;  // TUPLE_ORIG, IP, PROTO, NUM
     ASSERT_EQ(bytes.at(protocol), 17);
     bytes[protocol] = 1;  // ICMP
-    EXPECT_FALSE(decode_flow(bytes, decoded));
+    EXPECT_FALSE(decode_flow(bytes));
     EXPECT_FALSE(decode_flow(from_hex(R"(
         4000 0180
           2000 0180 0800 0100 0a000009 1400 0400 20010db8000000000000000000000002
           1c00 0280 0500 0100 11 000000 0600 0200 13c6 0000 0600 0300 13c4 0000
         3400 0280
           1400 0180 0800 0100 c633640a 0800 0200 c6336401
-          1c00 0280 0500 0100 11 000000 0600 0200 13c4 0000 0600 0300 3ad6 0000)"),
-                             decoded));
+          1c00 0280 0500 0100 11 000000 0600 0200 13c4 0000 0600 0300 3ad6 0000)")));
+}
+
+TEST(ConntrackCodec, RefusesAnEntryWithoutAPort) {
+    EXPECT_FALSE(decode_flow(from_hex(R"(
+        2c00 0180
+          1400 0180 0800 0100 0a000009 0800 0200 c633640a
+          1400 0280 0500 0100 11 000000 0600 0200 13c6 0000
+        3400 0280
+          1400 0180 0800 0100 c633640a 0800 0200 c6336401
+          1c00 0280 0500 0100 11 000000 0600 0200 13c4 0000 0600 0300 3ad6 0000)")));
+    EXPECT_FALSE(decode_flow({}));
+}
+
+TEST(ConntrackCodec, ReadsAHelperWithoutAnEnd) {
+    const ExactBytes bytes(from_hex(std::string(kAnswer) + "0b00 0580 0700 0100 736970  # HELP"));
+    EXPECT_EQ(decode_flow(bytes.get()).value().flow.helper, "sip");
 }
 
 TEST(ConntrackCodec, SurvivesDamage) {
-    with_damaged(from_hex(kAnswer), [](Bytes bytes) {
-        DecodedFlow decoded;
-        (void)decode_flow(bytes, decoded);
-    });
+    with_damaged(from_hex(kAnswer), [](Bytes bytes) { (void)decode_flow(bytes); });
 }
 
 TEST(FlowFilter, AdmitsWhatTheKernelWould) {

@@ -91,8 +91,7 @@ TEST(ExpectationCodec, AnybodyIsAnybodyInIpv6Too) {
     encode_create_expectation(out, 1, expectation);
     EXPECT_EQ(out.at(16), 10);  // AF_INET6
     Bytes rest(out);
-    const auto decoded =
-        decode_expectation(next_message(rest).value().netfilter_attributes().value());
+    const auto decoded = decode_expectation(netfilter_attributes(*next_message(rest)));
     ASSERT_TRUE(decoded);
     EXPECT_EQ(decoded->expectation.match.source, endpoint("[::]:0"));
     EXPECT_EQ(decoded->expectation.match.destination, endpoint("[2001:db8::3]:20000"));
@@ -164,9 +163,7 @@ TEST(ExpectationCodec, ReadsBackWhatItWrote) {
         Buffer out;
         encode_create_expectation(out, 1, expectation);
         Bytes rest(out);
-        const auto message = next_message(rest);
-        ASSERT_TRUE(message);
-        const auto decoded = decode_expectation(message->netfilter_attributes().value());
+        const auto decoded = decode_expectation(netfilter_attributes(*next_message(rest)));
         ASSERT_TRUE(decoded);
         EXPECT_EQ(decoded->expectation, expectation);
         EXPECT_EQ(decoded->helper, "sipmedia");

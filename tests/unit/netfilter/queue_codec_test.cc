@@ -45,16 +45,16 @@ constexpr const char* kFirstPacket = R"(
       45000028c93b40003f111e17c6336401c633640a 13c413c400149daa 494e564954452068656c6c6f
 )";
 
-MessageView message_in(Bytes bytes) {
-    Bytes rest = bytes;
-    return next_message(rest).value();
+/// Reads the packet of the first message.
+bool decode(Bytes bytes, QueuedPacket& out) {
+    const nlmsghdr* message = next_message(bytes);
+    return message != nullptr && decode_packet(*message, out);
 }
 
 TEST(QueueCodec, ReadsAFlowsFirstPacket) {
     const ExactBytes datagram(from_hex(kFirstPacket));
     QueuedPacket packet;
-    DecodedFlow scratch;
-    ASSERT_TRUE(decode_packet(message_in(datagram.get()), packet, scratch));
+    ASSERT_TRUE(decode(datagram.get(), packet));
     EXPECT_EQ(packet.id, (PacketId{kQueue, 1}));
     EXPECT_EQ(packet.hook, Hook::postrouting);
     EXPECT_EQ(packet.direction, FlowDirection::original);
@@ -80,11 +80,10 @@ std::vector<std::uint8_t> packet_with(const std::string& attributes) {
 
 TEST(QueueCodec, KnowsTheDirectionByTheConntrackInfo) {
     QueuedPacket packet;
-    DecodedFlow scratch;
     const auto direction_of = [&](const char* info) {
         const auto bytes =
             packet_with(std::string("0b00 0100 00000009 0800 04 00 0800 0c00") + info);
-        EXPECT_TRUE(decode_packet(message_in(bytes), packet, scratch));
+        EXPECT_TRUE(decode(bytes, packet));
         return packet.direction;
     };
     EXPECT_EQ(direction_of("00000000"), FlowDirection::original);  // established
@@ -98,10 +97,9 @@ TEST(QueueCodec, KnowsTheDirectionByTheConntrackInfo) {
 
 TEST(QueueCodec, APacketWithoutEntryForgetsTheOneBefore) {
     QueuedPacket packet;
-    DecodedFlow scratch;
-    ASSERT_TRUE(decode_packet(message_in(from_hex(kFirstPacket)), packet, scratch));
+    ASSERT_TRUE(decode(from_hex(kFirstPacket), packet));
     const auto bytes = packet_with("0b00 0100 00000009 0800 00 00 0800 0d00 00012345");
-    ASSERT_TRUE(decode_packet(message_in(bytes), packet, scratch));
+    ASSERT_TRUE(decode(bytes, packet));
     EXPECT_FALSE(packet.flow);
     EXPECT_FALSE(packet.first);
     EXPECT_TRUE(packet.truncated);
@@ -112,18 +110,15 @@ TEST(QueueCodec, APacketWithoutEntryForgetsTheOneBefore) {
 
 TEST(QueueCodec, RefusesAPacketWithoutId) {
     QueuedPacket packet;
-    DecodedFlow scratch;
-    EXPECT_FALSE(decode_packet(message_in(packet_with("0800 0c00 00000000")), packet, scratch));
-    EXPECT_FALSE(
-        decode_packet(message_in(packet_with("0a00 0100 00000001 0800 0000")), packet, scratch));
+    EXPECT_FALSE(decode(packet_with("0800 0c00 00000000"), packet));
+    EXPECT_FALSE(decode(packet_with("0a00 0100 00000001 0800 0000"), packet));
 }
 
 TEST(QueueCodec, SurvivesDamage) {
     with_damaged(from_hex(kFirstPacket), [](Bytes bytes) {
         QueuedPacket packet;
-        DecodedFlow scratch;
-        while (const auto message = next_message(bytes)) {
-            (void)decode_packet(*message, packet, scratch);
+        while (const nlmsghdr* message = next_message(bytes)) {
+            (void)decode_packet(*message, packet);
         }
     });
 }
@@ -179,20 +174,15 @@ TEST(QueueCodec, CarriesTheLongestPacketThatFits) {
     EXPECT_EQ(out.size(), 16 + 4 + 12 + 0x10000U);
 }
 
-TEST(QueueStatistics, ReadsTheKernelsTable) {
+TEST(QueueOwner, IsInTheKernelsTable) {
     // seq_show pads columns with blanks and shows port ids without a sign.
     const std::string_view text =
         "  100   1234     0 2 65535     0     0       17  1\n"
         " 5060 4294963200     3 2 65535     7     9     1017  1\n";
-    const auto found = find_queue(text, kQueue);
-    ASSERT_TRUE(found);
-    EXPECT_EQ(found->owner, 4294963200U);
-    EXPECT_EQ(found->waiting, 3U);
-    EXPECT_EQ(found->full_drops, 7U);
-    EXPECT_EQ(found->socket_drops, 9U);
-    EXPECT_FALSE(find_queue(text, static_cast<QueueNumber>(506)));
-    EXPECT_FALSE(find_queue("", kQueue));
-    EXPECT_FALSE(find_queue("5060 1\n\nx", kQueue));
+    EXPECT_EQ(queue_owner(text, kQueue), 4294963200U);
+    EXPECT_FALSE(queue_owner(text, static_cast<QueueNumber>(506)));
+    EXPECT_FALSE(queue_owner("", kQueue));
+    EXPECT_FALSE(queue_owner("5060\n\nx", kQueue));
 }
 
 }  // namespace

@@ -15,19 +15,20 @@ Endpoint endpoint(const char* text) {
     return Endpoint::parse(text).value();
 }
 
+// In libnetfilter_cthelper's order.
 TEST(HelperCodec, RegistersFourUnlimitedClasses) {
     Buffer out;
     encode_register_helper(out, 1, {"sipnat", {}, static_cast<QueueNumber>(5060), 32});
     EXPECT_EQ(out, from_hex(R"(
         dc000000 0009 0504 01000000 00000000   # 220 bytes, CTHELPER_NEW, REQUEST|ACK|CREATE
-        02 00 0000
+        00 00 0000                             # AF_UNSPEC: the tuple has the family
         0b00 0100 7369706e617400 00            # NAME
         0800 0300 000013c4                     # QUEUE_NUM 5060
+        0800 0500 00000020                     # PRIV_DATA_LEN 32
         1400 0280                              # TUPLE
           0600 0100 0002 0000                  #   IPv4
           0500 0200 11 000000                  #   UDP
         9000 0480                              # POLICY
-          0800 0100 00000004                   #   SET_NUM
           2400 0280                            #   SET1
             0f00 0100 7369676e616c6c696e6700 00    # "signalling"
             0800 0200 00000000                     # EXPECT_MAX: none
@@ -35,9 +36,16 @@ TEST(HelperCodec, RegistersFourUnlimitedClasses) {
           2000 0380 0a00 0100 617564696f00 0000 0800 0200 00000000 0800 0300 00015180
           2000 0480 0a00 0100 766964656f00 0000 0800 0200 00000000 0800 0300 00015180
           2000 0580 0a00 0100 6f7468657200 0000 0800 0200 00000000 0800 0300 00015180
-        0800 0500 00000020                     # PRIV_DATA_LEN 32
+          0800 0100 00000004                   #   SET_NUM
         0800 0600 00000000                     # STATUS disabled
     )"));
+}
+
+TEST(HelperCodec, NamesThePrivateLengthEvenIfThereIsNone) {
+    Buffer out;
+    encode_register_helper(out, 1, {"sipmedia", {}, static_cast<QueueNumber>(5060), 0});
+    const auto none = from_hex("0800 0500 00000000");
+    EXPECT_NE(std::search(out.begin(), out.end(), none.begin(), none.end()), out.end());
 }
 
 const SetName kName{"sipnat", "media"};
@@ -105,6 +113,11 @@ TEST(RouteCodec, AsksForOneAddress) {
     )"));
 }
 
+std::optional<Route> decode(Bytes bytes) {
+    const nlmsghdr* message = next_message(bytes);
+    return message == nullptr ? std::nullopt : decode_route(*message);
+}
+
 constexpr const char* kRoute = R"(
     02 20 00 00 fe 00 00 01 00020000          # AF_INET, /32, table main, unicast
     0800 0f00 fe000000                        # TABLE
@@ -114,21 +127,23 @@ constexpr const char* kRoute = R"(
 )";
 
 TEST(RouteCodec, ReadsTypeAndInterface) {
-    auto bytes = from_hex(kRoute);
-    EXPECT_EQ(decode_route(bytes), (Route{RouteType::unicast, InterfaceIndex{2}}));
+    auto bytes = as_message(from_hex(kRoute));
+    constexpr std::size_t kType = 16 + 7;
+    EXPECT_EQ(decode(bytes), (Route{RouteType::unicast, InterfaceIndex{2}}));
     for (const auto& [number, type] :
          {std::pair(2, RouteType::local), std::pair(3, RouteType::broadcast),
           std::pair(4, RouteType::local), std::pair(5, RouteType::multicast)}) {
-        bytes[7] = static_cast<std::uint8_t>(number);
-        EXPECT_EQ(decode_route(bytes), (Route{type, InterfaceIndex{2}})) << number;
+        bytes[kType] = static_cast<std::uint8_t>(number);
+        EXPECT_EQ(decode(bytes), (Route{type, InterfaceIndex{2}})) << number;
     }
-    bytes[7] = 7;  // RTN_UNREACHABLE
-    EXPECT_EQ(decode_route(bytes), Route{});
+    bytes[kType] = 7;  // RTN_UNREACHABLE
+    EXPECT_EQ(decode(bytes), Route{});
 }
 
 TEST(RouteCodec, SurvivesDamage) {
-    with_damaged(from_hex(kRoute), [](Bytes bytes) { (void)decode_route(bytes); });
-    EXPECT_FALSE(decode_route({}));
+    with_damaged(as_message(from_hex(kRoute)), [](Bytes bytes) { (void)decode(bytes); });
+    const ExactBytes empty(as_message({}));
+    EXPECT_FALSE(decode(empty.get()));
 }
 
 }  // namespace

@@ -9,52 +9,65 @@
 namespace sipnat::netfilter {
 namespace {
 
-/// The types of all attributes, and whether the bytes ended with a whole one.
-std::pair<std::vector<int>, bool> types_in(const char* hex) {
+/// The types of the attributes up to 7.
+std::vector<int> types_in(const char* hex) {
     const ExactBytes bytes(from_hex(hex));
+    const auto table = attributes_in<7>(bytes.get());
     std::vector<int> types;
-    const bool whole = for_each_attribute(
-        bytes.get(), [&](const Attribute& attribute) { types.push_back(attribute.type); });
-    return {types, whole};
+    for (std::size_t type = 0; type < table.size(); ++type) {
+        if (table[type] != nullptr) {
+            types.push_back(static_cast<int>(type));
+        }
+    }
+    return types;
 }
 
-using Types = std::pair<std::vector<int>, bool>;
+using Types = std::vector<int>;
 
-TEST(Wire, WalksAttributes) {
-    EXPECT_EQ(types_in(""), Types({}, true));
-    EXPECT_EQ(types_in("0800 0100 00000001 0400 0280"), Types({1, 2}, true));
+TEST(Wire, SortsAttributesByType) {
+    EXPECT_EQ(types_in(""), Types({}));
+    EXPECT_EQ(types_in("0800 0100 00000001 0400 0280"), Types({1, 2}));
+    EXPECT_EQ(types_in("0400 0700 0400 0800 0400 ff3f"), Types({7}));
     // The last one's padding may be missing: a sender's buffer may end with its payload.
-    EXPECT_EQ(types_in("0500 0100 01"), Types({1}, true));
-    EXPECT_EQ(types_in("0500 0100 01 0000"), Types({1}, true));
+    EXPECT_EQ(types_in("0500 0100 01"), Types({1}));
+    EXPECT_EQ(types_in("0500 0100 01 0000"), Types({1}));
+}
+
+TEST(Wire, KeepsTheLastOfAType) {
+    const ExactBytes bytes(from_hex("0800 0100 00000001 0800 0100 00000002"));
+    EXPECT_EQ(be32(attributes_in<1>(bytes.get())[1]), 2U);
 }
 
 TEST(Wire, StopsAtLengthsThatAreImpossible) {
-    EXPECT_EQ(types_in("0300 0100"), Types({}, false));
-    EXPECT_EQ(types_in("0000 0000"), Types({}, false));
-    EXPECT_EQ(types_in("0900 0100 00000001"), Types({}, false));
-    EXPECT_EQ(types_in("0400 0100 0400"), Types({1}, false));
-    EXPECT_EQ(types_in("ffff 0100"), Types({}, false));
+    EXPECT_EQ(types_in("0300 0100"), Types({}));
+    EXPECT_EQ(types_in("0000 0000"), Types({}));
+    EXPECT_EQ(types_in("0900 0100 00000001"), Types({}));
+    EXPECT_EQ(types_in("0400 0100 0400"), Types({1}));
+    EXPECT_EQ(types_in("ffff 0100"), Types({}));
 }
 
 TEST(Wire, NumbersNeedTheirBytes) {
-    const auto bytes = from_hex("01020304");
-    const Attribute attribute{1, bytes};
-    EXPECT_EQ(attribute.u8(), 1);
-    EXPECT_EQ(attribute.be16(), 0x0102);
-    EXPECT_EQ(attribute.be32(), 0x01020304U);
-    const Attribute shorter{1, Bytes(bytes).first(3)};
-    EXPECT_EQ(shorter.be32(), std::nullopt);
-    EXPECT_EQ(shorter.host32(), std::nullopt);
-    const Attribute none{1, {}};
-    EXPECT_EQ(none.u8(), std::nullopt);
-    EXPECT_EQ(none.be16(), std::nullopt);
-    EXPECT_EQ(none.text(), "");
+    using Numbers = std::pair<std::optional<std::uint32_t>, std::optional<std::uint32_t>>;
+    const auto numbers_in = [](const char* hex) {
+        const ExactBytes bytes(from_hex(hex));
+        const auto table = attributes_in<1>(bytes.get());
+        return Numbers(be32(table[1]), host32(table[1]));
+    };
+    EXPECT_EQ(numbers_in("0800 0100 01020304"), Numbers(0x01020304, 0x04030201));
+    EXPECT_EQ(numbers_in("0700 0100 010203"), Numbers());
+    EXPECT_EQ(numbers_in("0400 0100"), Numbers());
+    EXPECT_EQ(numbers_in(""), Numbers());
 }
 
 TEST(Wire, TextEndsAtTheFirstZeroOrTheEnd) {
-    const auto bytes = from_hex("73697000 61");
-    EXPECT_EQ((Attribute{1, bytes}.text()), "sip");
-    EXPECT_EQ((Attribute{1, Bytes(bytes).first(2)}.text()), "si");
+    const auto text_in = [](const char* hex) {
+        const ExactBytes bytes(from_hex(hex));
+        return std::string(text_of(attributes_in<1>(bytes.get())[1]));
+    };
+    EXPECT_EQ(text_in("0900 0100 73697000 61"), "sip");
+    EXPECT_EQ(text_in("0600 0100 7369"), "si");
+    EXPECT_EQ(text_in("0400 0100"), "");
+    EXPECT_EQ(text_in(""), "");
 }
 
 TEST(Wire, TakesMessagesOffADatagram) {
@@ -62,23 +75,23 @@ TEST(Wire, TakesMessagesOffADatagram) {
         14000000 0203 0500 07000000 00000000 0a 00 13c4
         10000000 0300 0200 08000000 00000000)"));
     Bytes rest = datagram.get();
-    const auto first = next_message(rest);
+    const nlmsghdr* first = next_message(rest);
     ASSERT_TRUE(first);
-    EXPECT_EQ(first->head.type, message_type(3, 2));
-    EXPECT_EQ(first->head.flags, 5);
-    EXPECT_EQ(first->head.sequence, 7U);
-    EXPECT_EQ(first->resource(), 5060);
-    const auto second = next_message(rest);
+    EXPECT_EQ(first->nlmsg_type, message_type(3, 2));
+    EXPECT_EQ(first->nlmsg_flags, 5);
+    EXPECT_EQ(first->nlmsg_seq, 7U);
+    EXPECT_TRUE(netfilter_attributes(*first).empty());
+    const nlmsghdr* second = next_message(rest);
     ASSERT_TRUE(second);
-    EXPECT_EQ(second->resource(), 0);
-    EXPECT_FALSE(second->netfilter_attributes());
+    EXPECT_TRUE(netfilter_attributes(*second).empty());
     EXPECT_FALSE(next_message(rest));
     EXPECT_TRUE(rest.empty());
 }
 
 TEST(Wire, StopsAtMessagesThatAreCutShort) {
-    for (const char* hex : {"0f000000 0203 0500 07000000 00000000",
-                            "11000000 0203 0500 07000000 00000000", "10000000 0203"}) {
+    for (const char* hex :
+         {"0f000000 0203 0500 07000000 00000000", "11000000 0203 0500 07000000 00000000",
+          "10000000 0203", "14000080 0203 0500 07000000 00000000 00000000"}) {
         const ExactBytes datagram(from_hex(hex));
         Bytes rest = datagram.get();
         EXPECT_FALSE(next_message(rest)) << hex;
@@ -87,11 +100,14 @@ TEST(Wire, StopsAtMessagesThatAreCutShort) {
 }
 
 TEST(Wire, KnowsAnAckFromARefusal) {
-    const auto ack = from_hex("00000000");
-    const auto refusal = from_hex("efffffff");
-    EXPECT_EQ(error_of({{}, ack}), 0);
-    EXPECT_EQ(error_of({{}, refusal}), 17);
-    EXPECT_EQ(error_of({{}, Bytes(ack).first(3)}), EPROTO);
+    const auto error_in = [](const char* body) {
+        const ExactBytes bytes(as_message(from_hex(body)));
+        Bytes rest = bytes.get();
+        return error_of(*next_message(rest));
+    };
+    EXPECT_EQ(error_in("00000000"), 0);
+    EXPECT_EQ(error_in("efffffff"), 17);
+    EXPECT_EQ(error_in("efffff"), EPROTO);
 }
 
 }  // namespace
