@@ -1,6 +1,6 @@
 #include "netfilter/helper_codec.h"
 
-// Without linkage of its own.
+// The header says nothing of C++.
 extern "C" {
 #include <libnetfilter_cthelper/libnetfilter_cthelper.h>
 }
