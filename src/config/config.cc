@@ -18,6 +18,7 @@ namespace {
 
 constexpr int kLastQueue = 65535;
 constexpr int kMostQueues = 16;
+constexpr std::size_t kMostAddresses = 64;
 
 std::string quoted(std::string_view text) {
     return "\"" + std::string(text) + "\"";
@@ -165,6 +166,28 @@ class Reader {
         place = std::move(ports);
     }
 
+    void addresses(const char* section, const char* name, std::vector<IpAddress>& place) {
+        const auto* node = root_[section][name].node();
+        if (node == nullptr) return;
+        const auto full_name = std::string(section) + "." + name;
+        const auto* array = node->as_array();
+        if (array == nullptr || array->size() > kMostAddresses) {
+            fault(node, full_name + ": has to be a list of up to 64 addresses");
+            return;
+        }
+        std::vector<IpAddress> addresses;
+        for (const auto& element : *array) {
+            const auto value = element.value_exact<std::string>();
+            const auto address = value ? IpAddress::parse(*value) : std::nullopt;
+            if (!address) {
+                fault(&element, full_name + ": has to hold addresses like \"192.168.1.5\"");
+                return;
+            }
+            addresses.push_back(*address);
+        }
+        place = std::move(addresses);
+    }
+
     void fault(const toml::node* node, std::string text) {
         faults_.push_back({file_, static_cast<int>(node->source().begin.line), std::move(text)});
     }
@@ -186,7 +209,8 @@ class Reader {
 
 void read_nat(Reader& reader, Configuration& configuration) {
     auto& settings = configuration.settings;
-    reader.section("nat", {"media_ports", "keep_ports", "on_no_media", "gateway_pbx"});
+    reader.section("nat",
+                   {"media_ports", "keep_ports", "on_no_media", "media_hosts", "gateway_pbx"});
     reader.setting<std::string>("nat", "media_ports", "a string",
                                 [&](const std::string& value) -> std::optional<std::string> {
                                     const auto range = parse_media_ports(value);
@@ -198,6 +222,7 @@ void read_nat(Reader& reader, Configuration& configuration) {
                                     return std::nullopt;
                                 });
     reader.boolean("nat", "keep_ports", settings.keep_ports);
+    reader.addresses("nat", "media_hosts", settings.media_hosts);
     reader.choice<OnNoMedia>("nat", "on_no_media",
                              {{"headers", OnNoMedia::headers},
                               {"unchanged", OnNoMedia::unchanged},

@@ -40,6 +40,8 @@ Status read(const Json& json) {
     json.at("refused_verdicts").get_to(status.refused_verdicts);
     json.at("stricter_message").get_to(status.stricter_message);
     json.at("stricter_sdp").get_to(status.stricter_sdp);
+    json.at("broken_digests").get_to(status.broken_digests);
+    json.at("unreachable_msrp").get_to(status.unreachable_msrp);
     for (const auto& [reason, count] : json.at("packets").items()) {
         status.packets.emplace_back(reason, count.get<std::uint64_t>());
     }
@@ -68,6 +70,8 @@ std::string to_json(const Status& status) {
                  {"refused_verdicts", status.refused_verdicts},
                  {"stricter_message", status.stricter_message},
                  {"stricter_sdp", status.stricter_sdp},
+                 {"broken_digests", status.broken_digests},
+                 {"unreachable_msrp", status.unreachable_msrp},
                  {"packets", packets_json(status)}};
     if (status.expect_max) json["expect_max"] = *status.expect_max;
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -106,6 +110,14 @@ std::string to_text(const Status& status) {
     if (status.stricter_message + status.stricter_sdp > 0) {
         line("libosip2", fmt::format("refused {} messages and {} SDP bodies that opened media",
                                      status.stricter_message, status.stricter_sdp));
+    }
+    if (status.broken_digests > 0) {
+        line("auth-int", fmt::format("{} edited bodies are covered by their sender's digest",
+                                     status.broken_digests));
+    }
+    if (status.unreachable_msrp > 0) {
+        line("msrp", fmt::format("{} paths name an inside address, without msrp-cema",
+                                 status.unreachable_msrp));
     }
     for (const auto& warning : status.warnings)
         line("warning", warning);

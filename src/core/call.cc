@@ -71,6 +71,16 @@ void want_stream(const OwnStream& own, std::size_t index,
             if (number(there.port) != 0) holes.push_back({own.components[component], there});
         }
     }
+    for (const auto* remote : remotes) {
+        if (index >= remote->size()) continue;
+        for (const auto& [component, there] : (*remote)[index].candidates) {
+            if (component < count && number(there.port) != 0) {
+                holes.push_back({own.components[component], there});
+            }
+        }
+    }
+    for (const auto& further : own.further)
+        holes.push_back({further, std::nullopt});
 }
 
 bool is_dialog_end(int status) {
@@ -278,6 +288,9 @@ void Call::avoid(const IpAddress& address) {
         for (auto& stream : streams) {
             for (auto& endpoint : stream.components) {
                 if (endpoint.address == address) endpoint.port = Port{0};
+            }
+            for (auto& candidate : stream.candidates) {
+                if (candidate.at.address == address) candidate.at.port = Port{0};
             }
         }
     };

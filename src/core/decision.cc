@@ -33,9 +33,18 @@ std::string_view to_text(Reason reason) {
 }
 
 std::string_view to_text(Place place) {
-    static constexpr std::array<std::string_view, 10> kNames{
-        "Request-URI",    "Via",    "Contact", "From",   "To",
-        "Content-Length", "SDP o=", "SDP c=",  "SDP m=", "SDP a=rtcp"};
+    static constexpr std::array<std::string_view, 12> kNames{"Request-URI",
+                                                             "Via",
+                                                             "Contact",
+                                                             "From",
+                                                             "To",
+                                                             "Content-Length",
+                                                             "SDP o=",
+                                                             "SDP c=",
+                                                             "SDP m=",
+                                                             "SDP a=rtcp",
+                                                             "SDP a=candidate",
+                                                             "SDP a=remote-candidates"};
     return name_of(kNames, place);
 }
 

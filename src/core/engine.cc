@@ -13,6 +13,7 @@
 #include "core/media_plan.h"
 #include "core/second_opinion.h"
 #include "core/spelling.h"
+#include "sipnat/base/ascii.h"
 #include "sipnat/sip/tag.h"
 #include "sipnat/sip/uri.h"
 
@@ -58,6 +59,26 @@ bool can_be_remembered(const sip::Message& message, const Names& names) {
 bool negotiates(Method method) {
     return method == Method::invite || method == Method::ack || method == Method::prack ||
            method == Method::update;
+}
+
+/// Its sender's digest covers the body (RFC 7616 3.4.3): an edit makes it wrong.
+bool covers_body_by_digest(const sip::Message& message) {
+    return std::ranges::any_of(message.headers(), [&](const sip::Header& header) {
+        const auto name = header.name.in(message.text());
+        return (equal_ignoring_case(name, "Authorization") ||
+                equal_ignoring_case(name, "Proxy-Authorization")) &&
+               header.value.in(message.text()).find("auth-int") != std::string_view::npos;
+    });
+}
+
+/// An MSRP peer connects to the a=path, which names the inside address and stays (RFC 4975 7.3),
+/// unless it is told to look at c= and m= (RFC 6714).
+bool has_unreachable_msrp(Bodies bodies) {
+    return std::ranges::any_of(bodies, [](const sdp::Session& session) {
+        return std::ranges::any_of(session.media, [](const sdp::Media& media) {
+            return media.has_path && !media.msrp_cema && number(media.port) != 0;
+        });
+    });
 }
 
 /// A message that could not have its media keeps that fate in every retransmission.
@@ -287,51 +308,68 @@ class Engine::Implementation {
         const auto view = view_of(packet);
         rewrite_headers(message, view, spellings_, decision_.edits);
 
-        const auto parts = sip::sdp_parts(message);
-        std::optional<sdp::Session> session;
         std::optional<Refusal> refusal;
-        if (!parts.empty()) {
-            auto parsed = sdp::parse(message.text(), parts.front());
-            if (parsed) {
-                session = *std::move(parsed);
-            } else {
-                refusal = Refusal{Reason::malformed_sdp, parsed.error().text()};
-            }
-        }
-
+        const auto bodies = read_bodies(message, refusal);
         std::vector<OwnStream> own;
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
             const Perspective perspective{
                 inside, peer, {message, outgoing, names.from_tag, names.to_tag, names.branch}};
-            if (outgoing && session) {
-                own = read_own_streams(*session, message.text(), inside, media_);
-            }
-            if (session && !refusal) refusal = refused_before(perspective);
-            follow(packet, perspective, session, own, refusal, now);
+            if (outgoing) own = read_own_streams(bodies, message.text(), owner(inside), media_);
+            if (!bodies.empty() && !refusal) refusal = refused_before(perspective);
+            follow(packet, perspective, bodies, own, refusal, now);
         };
         if (view.sender.inside) look(view.sender, view.receiver, true);
         if (view.receiver.inside) look(view.receiver, view.sender, false);
         decision_.flow_timeout = flow_timeout(packet);
 
-        if (!decision_.open.empty() && !both_parsers_agree(message, session)) return;
+        if (!decision_.open.empty() && !both_parsers_agree(message, bodies)) return;
         if (!decision_.open.empty() && packet.standing != FlowStanding::helped) {
             decision_.entry = {packet.flow, packet.standing == FlowStanding::unhelped};
         }
-        if (session && !refusal && view.sender.translated()) {
-            rewrite_sdp(*session, message.text(), view.sender, own, media_, decision_.edits);
-            set_content_length(message);
-        }
+        if (!bodies.empty() && !refusal) rewrite_bodies(message, view, bodies, own);
         std::ranges::sort(decision_.edits, {}, [](const Edit& edit) { return edit.span.offset; });
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
         if (refusal) apply(*refusal);
         if (decision_.open.empty()) release_unwanted(now);
     }
 
+    MediaOwner owner(const Party& inside) const { return {inside, settings_.media_hosts}; }
+
+    /// All of them, or none and why.
+    static std::vector<sdp::Session> read_bodies(const sip::Message& message,
+                                                 std::optional<Refusal>& refusal) {
+        std::vector<sdp::Session> bodies;
+        for (const auto& part : sip::sdp_parts(message)) {
+            auto parsed = sdp::parse(message.text(), part);
+            if (!parsed) {
+                refusal = Refusal{Reason::malformed_sdp, parsed.error().text()};
+                return {};
+            }
+            bodies.push_back(*std::move(parsed));
+        }
+        return bodies;
+    }
+
+    void rewrite_bodies(const sip::Message& message, const NatView& view, Bodies bodies,
+                        const std::vector<OwnStream>& own) {
+        const auto headers = decision_.edits.size();
+        if (view.sender.translated()) {
+            rewrite_sdp(bodies, message.text(), owner(view.sender), own, media_, decision_.edits);
+        }
+        if (view.receiver.translated()) {
+            rewrite_remote_candidates(bodies, message.text(), view.receiver, media_,
+                                      decision_.edits);
+        }
+        if (decision_.edits.size() == headers) return;
+        set_content_length(message);
+        decision_.breaks_digest = covers_body_by_digest(message);
+        decision_.breaks_msrp = view.sender.translated() && has_unreachable_msrp(bodies);
+    }
+
     /// Follows the call of this message, if it is part of one. Its media, if it can't be had, is
     /// left out and `refusal` says why.
-    void follow(const Packet& packet, const Perspective& perspective,
-                const std::optional<sdp::Session>& session, const std::vector<OwnStream>& own,
-                std::optional<Refusal>& refusal, Time now) {
+    void follow(const Packet& packet, const Perspective& perspective, Bodies bodies,
+                const std::vector<OwnStream>& own, std::optional<Refusal>& refusal, Time now) {
         const auto& seen = perspective.seen;
         auto id = book_.find(seen, perspective.inside.real.address, perspective.peer.real.address);
         // A host that reaches itself through the gateway is both sides of one call.
@@ -341,10 +379,11 @@ class Engine::Implementation {
         if (id) {
             change.before = book_.at(*id);
         } else {
-            if (!begins_call(seen, session.has_value())) return;
+            if (!begins_call(seen, !bodies.empty())) return;
             id = book_.add(new_call(packet, perspective, now), settings_);
             if (!id) {
-                if (seen.outgoing && session) refuse(perspective, Reason::call_limit, "", refusal);
+                if (seen.outgoing && !bodies.empty())
+                    refuse(perspective, Reason::call_limit, "", refusal);
                 return;
             }
         }
@@ -353,7 +392,7 @@ class Engine::Implementation {
         call.master = packet.flow.original;
         call.inside_sends = seen.outgoing ? packet.direction : opposite(packet.direction);
 
-        const bool describes = session && negotiates(seen.message.method());
+        const bool describes = !bodies.empty() && negotiates(seen.message.method());
         if (describes && seen.outgoing && !refusal) {
             const auto before = call;
             call.follow(seen, own, std::nullopt, now);
@@ -364,10 +403,10 @@ class Engine::Implementation {
                 call.follow(seen, std::nullopt, std::nullopt, now);
             } else {
                 claim(perspective.inside,
-                      read_claims(*session, seen.message.text(), perspective.inside, media_), now);
+                      read_claims(bodies, seen.message.text(), perspective.inside, media_), now);
             }
         } else if (describes && !seen.outgoing && !refusal) {
-            auto peer = read_remote_streams(*session, seen.message.text(), perspective.peer,
+            auto peer = read_remote_streams(bodies, seen.message.text(), perspective.peer,
                                             perspective.inside);
             call.follow(seen, std::nullopt, std::move(peer), now);
         } else {
@@ -379,8 +418,7 @@ class Engine::Implementation {
         if (packet.gateway != GatewayEnd::none && !call.holes.empty()) {
             carriers_.put(packet.flow.original, {});
         }
-        for (const auto& stream : own)
-            media_.drop_unused(stream.components);
+        drop_unused(own);
         book_.schedule(*id);
         changed_.push_back(*id);
         changes_.push_back(std::move(change));
@@ -420,18 +458,29 @@ class Engine::Implementation {
 
     Mapped map(const Call& call, const std::vector<OwnStream>& own) {
         if (count_components(own) > kMostComponents) return Mapped::no_port;
+        const MediaTable::Anchor anchor{call.master, call.inside_sends};
         for (const auto& stream : own) {
-            if (stream.components.empty()) continue;
-            if (stream.held && media_.find(stream.components.front()) == nullptr) continue;
-            const auto mapped =
-                media_.map(stream.components, stream.media, {call.master, call.inside_sends});
-            if (mapped != Mapped::done) {
-                for (const auto& other : own)
-                    media_.drop_unused(other.components);
-                return mapped;
+            auto mapped = Mapped::done;
+            const bool asks = !stream.held || (!stream.components.empty() &&
+                                               media_.find(stream.components.front()) != nullptr);
+            if (asks && !stream.components.empty()) {
+                mapped = media_.map(stream.components, stream.media, anchor);
             }
+            for (const auto& key : stream.further) {
+                if (mapped == Mapped::done) mapped = media_.map({key}, stream.media, anchor);
+            }
+            if (mapped == Mapped::done) continue;
+            drop_unused(own);
+            return mapped;
         }
         return Mapped::done;
+    }
+
+    void drop_unused(const std::vector<OwnStream>& streams) {
+        for (const auto& stream : streams) {
+            media_.drop_unused(stream.components);
+            media_.drop_unused(stream.further);
+        }
     }
 
     void claim(const Party& owner, const std::vector<Claim>& claims, Time now) {
@@ -564,9 +613,8 @@ class Engine::Implementation {
         if (settings_.on_no_media == OnNoMedia::drop) decision_.verdict = Verdict::drop;
     }
 
-    bool both_parsers_agree(const sip::Message& message,
-                            const std::optional<sdp::Session>& session) {
-        auto opinion = second_opinion(message, session ? &*session : nullptr);
+    bool both_parsers_agree(const sip::Message& message, Bodies bodies) {
+        auto opinion = second_opinion(message, bodies);
         if (opinion.message_refused) ++counters_.stricter_message;
         if (opinion.sdp_refused) ++counters_.stricter_sdp;
         if (!opinion.difference) return true;
@@ -603,6 +651,8 @@ class Engine::Implementation {
 
     Decision count(Decision decision) {
         ++counters_.packets.at(static_cast<std::size_t>(decision.reason));
+        if (decision.breaks_digest) ++counters_.broken_digests;
+        if (decision.breaks_msrp) ++counters_.unreachable_msrp;
         return decision;
     }
 

@@ -8,7 +8,8 @@ namespace sipnat {
 namespace {
 
 constexpr Port kFirstOpenPort{1024};
-constexpr std::uint16_t kMostPairs = 8;  // of m=audio 4000/8
+constexpr std::uint16_t kMostPairs = 8;           // of m=audio 4000/8
+constexpr std::size_t kMostRemoteCandidates = 8;  // of one stream: two expectations a host are many
 
 bool starts_with(std::string_view text, std::string_view prefix) {
     return text.substr(0, prefix.size()) == prefix;
@@ -60,9 +61,9 @@ std::vector<Endpoint> component_endpoints(const sdp::Media& media, std::string_v
 }
 
 std::vector<MediaKey> inside_components(const sdp::Media& line, std::string_view text,
-                                        const Party& owner) {
+                                        const Party& owner, const IpAddress& address) {
     std::vector<MediaKey> keys;
-    for (const auto& endpoint : component_endpoints(line, text, owner.real.address)) {
+    for (const auto& endpoint : component_endpoints(line, text, address)) {
         keys.push_back({owner.shown.address, transport_of(line.protocol.in(text)), endpoint});
     }
     return keys;
@@ -70,12 +71,41 @@ std::vector<MediaKey> inside_components(const sdp::Media& line, std::string_view
 
 /// Those that are this owner's own mappings, seen from outside.
 std::vector<MediaKey> outside_components(const sdp::Media& line, std::string_view text,
-                                         const Party& owner, const MediaTable& media) {
+                                         const MediaOwner& owner, const MediaTable& media) {
     std::vector<MediaKey> keys;
-    for (const auto& endpoint : component_endpoints(line, text, owner.shown.address)) {
+    for (const auto& endpoint : component_endpoints(line, text, owner.party().shown.address)) {
         const auto key = media.find_outside(endpoint, transport_of(line.protocol.in(text)));
-        if (!key || key->inside.address != owner.real.address) break;
+        if (!key || !owner.has(key->inside.address)) break;
         keys.push_back(*key);
+    }
+    return keys;
+}
+
+/// Its candidates follow the mapping of the stream: with a c= of somebody else (a STUN server's
+/// answer, a relay) the phone sees to itself.
+bool may_follow(const MediaOwner& owner, const sdp::Connection* connection) {
+    return is_unspecified(connection) || (connection != nullptr && owner.has(connection->parsed));
+}
+
+std::optional<MediaKey> key_of(const sdp::Location& at, Transport transport,
+                               const MediaOwner& owner) {
+    if (!owner.has(at.parsed)) return std::nullopt;
+    return MediaKey{owner.party().shown.address, transport, {*at.parsed, at.port}};
+}
+
+/// Nobody connects to it there: the address is edited, the port stays.
+bool is_placeholder(const sdp::Candidate& candidate) {
+    return candidate.active || candidate.at.port < kFirstOpenPort;
+}
+
+std::vector<MediaKey> further_candidates(const sdp::Media& line, const MediaOwner& owner,
+                                         const std::vector<MediaKey>& components) {
+    std::vector<MediaKey> keys;
+    for (const auto& candidate : line.candidates) {
+        if (!candidate.host || is_placeholder(candidate)) continue;
+        const auto key = key_of(candidate.at, candidate.transport, owner);
+        if (!key || std::ranges::count(components, *key) > 0) continue;
+        if (std::ranges::count(keys, *key) == 0) keys.push_back(*key);
     }
     return keys;
 }
@@ -91,130 +121,225 @@ bool may_be_reached(const Endpoint& remote, const Party& peer, const Party& insi
            address.family() == inside.real.address.family();
 }
 
+OwnStream read_own_stream(const sdp::Media& line, const sdp::Connection* connection,
+                          std::string_view text, const MediaOwner& owner, const MediaTable& media) {
+    const auto& party = owner.party();
+    OwnStream stream;
+    stream.media = class_of(line.kind.in(text));
+    stream.mux = line.rtcp_mux;
+    stream.held = is_unspecified(connection);
+    if (can_open(line, contains_rtp(line.protocol.in(text)))) {
+        if (stream.held) {
+            stream.components = inside_components(line, text, party, party.real.address);
+        } else if (connection != nullptr && owner.has(connection->parsed)) {
+            stream.components = inside_components(line, text, party, *connection->parsed);
+        } else if (is(connection, party.shown.address)) {
+            stream.components = outside_components(line, text, owner, media);
+        }
+    }
+    if (may_follow(owner, connection)) {
+        stream.further = further_candidates(line, owner, stream.components);
+    }
+    if (stream.components.size() < 2) return stream;
+    // RTCP that goes to another host is not ours, and a=rtcp:9 is a placeholder.
+    const auto& rtcp = line.rtcp_connection;
+    const bool elsewhere = rtcp && rtcp->parsed != connection->parsed && !owner.has(rtcp->parsed);
+    const bool closed = line.rtcp_port_text && line.rtcp_port < kFirstOpenPort;
+    if (elsewhere || closed) stream.components.resize(1);
+    return stream;
+}
+
+RemoteStream read_remote_stream(const sdp::Media& line, const sdp::Connection* connection,
+                                std::string_view text, const Party& peer, const Party& inside) {
+    RemoteStream stream;
+    stream.mux = line.rtcp_mux;
+    if (connection == nullptr || !connection->parsed || number(line.port) == 0) return stream;
+    if (line.count > kMostPairs) return stream;
+    stream.components = component_endpoints(line, text, *connection->parsed);
+    const auto& rtcp = line.rtcp_connection;
+    if (rtcp && rtcp->parsed && stream.components.size() > 1) {
+        stream.components[1].address = *rtcp->parsed;
+    }
+    for (auto& endpoint : stream.components) {
+        if (!may_be_reached(endpoint, peer, inside)) endpoint.port = Port{0};
+    }
+    for (const auto& candidate : line.candidates) {
+        if (stream.candidates.size() == kMostRemoteCandidates) break;
+        if (candidate.transport != Transport::udp || !candidate.at.parsed) continue;
+        const Endpoint at{*candidate.at.parsed, candidate.at.port};
+        const bool counts = candidate.component == 1 || candidate.component == 2;
+        if (!counts || !may_be_reached(at, peer, inside)) continue;
+        stream.candidates.push_back({candidate.component - std::size_t{1}, at});
+    }
+    return stream;
+}
+
+/// Calls `visit(line, connection)` for each m= line of all bodies.
+template <class Visit>
+void for_each_stream(Bodies bodies, Visit visit) {
+    for (const auto& session : bodies) {
+        for (std::size_t i = 0; i < session.media.size(); ++i)
+            visit(session.media[i], session.connection_of(i));
+    }
+}
+
 class SdpRewriter {
   public:
-    SdpRewriter(std::string_view text, const Party& owner, const MediaTable& media,
+    SdpRewriter(std::string_view text, const MediaOwner& owner, const MediaTable& media,
                 std::vector<Edit>& edits)
         : text_(text), owner_(owner), media_(media), edits_(edits) {}
 
     void address(const std::optional<sdp::Connection>& connection, Place place) {
-        if (!connection || connection->parsed != owner_.real.address) return;
-        replace(connection->address, owner_.shown.address.text(), place, Why::media_address);
+        if (connection && owner_.has(connection->parsed)) shown(connection->address, place);
     }
 
     void ports(const sdp::Media& line, const OwnStream& stream) {
         if (stream.components.empty()) return;
         if (const auto* rtp = media_.find(stream.components.front())) {
-            replace(line.port_text, std::to_string(number(rtp->outside.port)), Place::sdp_media,
-                    Why::media_port);
+            port(line.port_text, *rtp, Place::sdp_media);
         }
         if (!line.rtcp_port_text || stream.components.size() < 2) return;
         if (const auto* rtcp = media_.find(stream.components[1])) {
-            replace(*line.rtcp_port_text, std::to_string(number(rtcp->outside.port)),
-                    Place::sdp_rtcp, Why::media_port);
+            port(*line.rtcp_port_text, *rtcp, Place::sdp_rtcp);
         }
     }
 
+    void candidate(const sdp::Candidate& candidate) {
+        if (candidate.host) {
+            if (is_placeholder(candidate) && owner_.has(candidate.at.parsed)) {
+                shown(candidate.at.address, Place::sdp_candidate);
+            } else {
+                location(candidate.at, candidate.transport);
+            }
+        }
+        if (candidate.related) location(*candidate.related, candidate.transport);
+    }
+
   private:
+    void location(const sdp::Location& at, Transport transport) {
+        const auto key = key_of(at, transport, owner_);
+        const auto* mapping = key ? media_.find(*key) : nullptr;
+        if (mapping == nullptr) return;
+        shown(at.address, Place::sdp_candidate);
+        port(at.port_text, *mapping, Place::sdp_candidate);
+    }
+
+    void shown(Span address, Place place) {
+        replace(address, owner_.party().shown.address.text(), place, Why::media_address);
+    }
+
+    void port(Span port_text, const Mapping& mapping, Place place) {
+        replace(port_text, std::to_string(number(mapping.outside.port)), place, Why::media_port);
+    }
+
     void replace(Span span, std::string text, Place place, Why why) {
         if (span.in(text_) == text) return;
         edits_.push_back({span, std::move(text), place, why});
     }
 
     std::string_view text_;
-    const Party& owner_;
+    const MediaOwner& owner_;
     const MediaTable& media_;
     std::vector<Edit>& edits_;
 };
 
 }  // namespace
 
-std::vector<OwnStream> read_own_streams(const sdp::Session& session, std::string_view text,
-                                        const Party& owner, const MediaTable& media) {
+bool MediaOwner::has(const std::optional<IpAddress>& address) const {
+    if (!address) return false;
+    if (*address == party_->real.address) return true;
+    return party_->translated() && std::ranges::count(media_hosts_, *address) > 0;
+}
+
+std::vector<OwnStream> read_own_streams(Bodies bodies, std::string_view text,
+                                        const MediaOwner& owner, const MediaTable& media) {
     std::vector<OwnStream> streams;
-    for (std::size_t i = 0; i < session.media.size(); ++i) {
-        const auto& line = session.media[i];
-        const auto* connection = session.connection_of(i);
-        auto& stream = streams.emplace_back();
-        stream.media = class_of(line.kind.in(text));
-        stream.mux = line.rtcp_mux;
-        stream.held = is_unspecified(connection);
-        if (!can_open(line, contains_rtp(line.protocol.in(text)))) continue;
-        if (stream.held || is(connection, owner.real.address)) {
-            stream.components = inside_components(line, text, owner);
-        } else if (is(connection, owner.shown.address)) {
-            stream.components = outside_components(line, text, owner, media);
-        }
-        if (stream.components.size() < 2) continue;
-        // RTCP that goes to another host is not ours, and a=rtcp:9 is a placeholder.
-        const auto& rtcp = line.rtcp_connection;
-        const bool elsewhere =
-            rtcp && rtcp->parsed != connection->parsed && rtcp->parsed != owner.real.address;
-        const bool closed = line.rtcp_port_text && line.rtcp_port < kFirstOpenPort;
-        if (elsewhere || closed) stream.components.resize(1);
-    }
+    for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection* connection) {
+        streams.push_back(read_own_stream(line, connection, text, owner, media));
+    });
     return streams;
 }
 
-std::vector<RemoteStream> read_remote_streams(const sdp::Session& session, std::string_view text,
+std::vector<RemoteStream> read_remote_streams(Bodies bodies, std::string_view text,
                                               const Party& peer, const Party& inside) {
     std::vector<RemoteStream> streams;
-    for (std::size_t i = 0; i < session.media.size(); ++i) {
-        const auto& media = session.media[i];
-        const auto* connection = session.connection_of(i);
-        auto& stream = streams.emplace_back();
-        stream.mux = media.rtcp_mux;
-        if (connection == nullptr || !connection->parsed || number(media.port) == 0) continue;
-        if (media.count > kMostPairs) continue;
-        stream.components = component_endpoints(media, text, *connection->parsed);
-        if (media.rtcp_connection && media.rtcp_connection->parsed &&
-            stream.components.size() > 1) {
-            stream.components[1].address = *media.rtcp_connection->parsed;
-        }
-        for (auto& endpoint : stream.components) {
-            if (!may_be_reached(endpoint, peer, inside)) endpoint.port = Port{0};
-        }
-    }
+    for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection* connection) {
+        streams.push_back(read_remote_stream(line, connection, text, peer, inside));
+    });
     return streams;
 }
 
-std::vector<Claim> read_claims(const sdp::Session& session, std::string_view text,
-                               const Party& owner, const MediaTable& media) {
+std::vector<Claim> read_claims(Bodies bodies, std::string_view text, const Party& owner,
+                               const MediaTable& media) {
     std::vector<Claim> claims;
     if (!owner.translated()) return claims;
-    for (std::size_t i = 0; i < session.media.size(); ++i) {
-        const auto& line = session.media[i];
-        const auto protocol = line.protocol.in(text);
-        if (!is(session.connection_of(i), owner.shown.address)) continue;
-        if (!can_open(line, contains_rtp(protocol))) continue;
-        for (const auto& endpoint : component_endpoints(line, text, owner.shown.address)) {
-            const auto transport = transport_of(protocol);
-            if (media.find_outside(endpoint, transport)) continue;
-            if (claims.size() < kMostComponents) claims.push_back({endpoint, transport});
+    const auto claim = [&](const Endpoint& endpoint, Transport transport) {
+        const bool full = claims.size() == kMostComponents;
+        if (!full && !media.find_outside(endpoint, transport)) {
+            claims.push_back({endpoint, transport});
         }
-    }
+    };
+    for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection* connection) {
+        for (const auto& candidate : line.candidates) {
+            const bool ours = candidate.at.parsed == owner.shown.address;
+            if (ours && !is_placeholder(candidate)) {
+                claim({owner.shown.address, candidate.at.port}, candidate.transport);
+            }
+        }
+        const auto protocol = line.protocol.in(text);
+        if (!is(connection, owner.shown.address)) return;
+        if (!can_open(line, contains_rtp(protocol))) return;
+        for (const auto& endpoint : component_endpoints(line, text, owner.shown.address))
+            claim(endpoint, transport_of(protocol));
+    });
     return claims;
 }
 
 std::size_t count_components(const std::vector<OwnStream>& streams) {
     std::size_t count = 0;
     for (const auto& stream : streams)
-        count += stream.components.size();
+        count += stream.components.size() + stream.further.size();
     return count;
 }
 
-void rewrite_sdp(const sdp::Session& session, std::string_view text, const Party& owner,
+void rewrite_sdp(Bodies bodies, std::string_view text, const MediaOwner& sender,
                  std::span<const OwnStream> streams, const MediaTable& media,
                  std::vector<Edit>& edits) {
-    SdpRewriter rewriter(text, owner, media, edits);
-    rewriter.address(session.origin, Place::sdp_origin);
-    rewriter.address(session.connection, Place::sdp_connection);
-    for (std::size_t i = 0; i < session.media.size(); ++i) {
-        const auto& line = session.media[i];
+    SdpRewriter rewriter(text, sender, media, edits);
+    for (const auto& session : bodies) {
+        rewriter.address(session.origin, Place::sdp_origin);
+        rewriter.address(session.connection, Place::sdp_connection);
+    }
+    std::size_t index = 0;
+    for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection* connection) {
         rewriter.address(line.connection, Place::sdp_connection);
         rewriter.address(line.rtcp_connection, Place::sdp_rtcp);
-        if (i < streams.size()) rewriter.ports(line, streams[i]);
-    }
+        if (index < streams.size()) rewriter.ports(line, streams[index]);
+        ++index;
+        if (!may_follow(sender, connection)) return;
+        for (const auto& candidate : line.candidates)
+            rewriter.candidate(candidate);
+    });
+}
+
+void rewrite_remote_candidates(Bodies bodies, std::string_view text, const Party& receiver,
+                               const MediaTable& media, std::vector<Edit>& edits) {
+    for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection*) {
+        for (const auto& at : line.remote_candidates) {
+            if (at.parsed != receiver.shown.address) continue;
+            const auto key = media.find_outside({*at.parsed, at.port}, Transport::udp);
+            if (!key || key->inside.address != receiver.real.address) continue;
+            const auto address = key->inside.address.text();
+            const auto port = std::to_string(number(key->inside.port));
+            const auto place = Place::sdp_remote_candidates;
+            if (at.address.in(text) != address) {
+                edits.push_back({at.address, address, place, Why::receiver_inside});
+            }
+            if (at.port_text.in(text) != port) {
+                edits.push_back({at.port_text, port, place, Why::receiver_inside});
+            }
+        }
+    });
 }
 
 }  // namespace sipnat

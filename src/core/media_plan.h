@@ -17,18 +17,34 @@ namespace sipnat {
 /// No SDP of a real phone asks for more; one that does gets no media.
 inline constexpr std::size_t kMostComponents = 32;
 
-/// What `owner` receives at, by its own SDP: only its own address counts, ports from 1024 up, and
+/// What may stand in the SDP of one inside party: its own address, and those of further hosts whose
+/// media it announces (nat.media_hosts; NATed parties only).
+class MediaOwner {
+  public:
+    MediaOwner(const Party& party, std::span<const IpAddress> media_hosts)
+        : party_(&party), media_hosts_(media_hosts) {}
+
+    [[nodiscard]] const Party& party() const { return *party_; }
+    [[nodiscard]] bool has(const std::optional<IpAddress>& address) const;
+
+  private:
+    const Party* party_;
+    std::span<const IpAddress> media_hosts_;  // of the settings
+};
+
+using Bodies = std::span<const sdp::Session>;
+
+/// What `owner` receives at, by its own SDP: only its own addresses count, ports from 1024 up, and
 /// the outside endpoints that `media` gave it already (an ICE phone announces those in its next
 /// offer). One entry for each m= line, in order.
-[[nodiscard]] std::vector<OwnStream> read_own_streams(const sdp::Session& session,
-                                                      std::string_view text, const Party& owner,
+[[nodiscard]] std::vector<OwnStream> read_own_streams(Bodies bodies, std::string_view text,
+                                                      const MediaOwner& owner,
                                                       const MediaTable& media);
 
 /// Where `peer` receives. Endpoints that no hole may lead to have port 0: not a unicast address,
 /// loopback, link-local, our own side of the NAT, ports under 1024, and private addresses other
 /// than that which the signalling comes from.
-[[nodiscard]] std::vector<RemoteStream> read_remote_streams(const sdp::Session& session,
-                                                            std::string_view text,
+[[nodiscard]] std::vector<RemoteStream> read_remote_streams(Bodies bodies, std::string_view text,
                                                             const Party& peer, const Party& inside);
 
 struct Claim {
@@ -38,14 +54,19 @@ struct Claim {
 
 /// Outside endpoints of the NAT that `owner` names as its own though no mapping leads there: it
 /// learnt them through STUN, and they are masquerade's.
-[[nodiscard]] std::vector<Claim> read_claims(const sdp::Session& session, std::string_view text,
+[[nodiscard]] std::vector<Claim> read_claims(Bodies bodies, std::string_view text,
                                              const Party& owner, const MediaTable& media);
 
 [[nodiscard]] std::size_t count_components(const std::vector<OwnStream>& streams);
 
-/// Appends the edits of one body. Ports of streams without a mapping stay.
-void rewrite_sdp(const sdp::Session& session, std::string_view text, const Party& owner,
+/// Appends the edits of what the sender says of itself. Ports of streams without a mapping stay.
+void rewrite_sdp(Bodies bodies, std::string_view text, const MediaOwner& sender,
                  std::span<const OwnStream> streams, const MediaTable& media,
                  std::vector<Edit>& edits);
+
+/// Appends the edits of what the sender says of the receiver: a=remote-candidates, which have to be
+/// the receiver's own candidates again.
+void rewrite_remote_candidates(Bodies bodies, std::string_view text, const Party& receiver,
+                               const MediaTable& media, std::vector<Edit>& edits);
 
 }  // namespace sipnat

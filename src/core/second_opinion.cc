@@ -8,6 +8,7 @@
 #include <cstdio>  // libosip2's headers use FILE
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "sipnat/sip/tag.h"
 #include "sipnat/sip/uri.h"
@@ -170,21 +171,22 @@ void compare_sdp(const sdp::Session& session, std::string_view text, sdp_message
     }
 }
 
-/// libosip2's first application/sdp body.
-const osip_body_t* sdp_body(const osip_message_t& message) {
+/// libosip2's application/sdp bodies. It opens one level of multipart.
+std::vector<const osip_body_t*> sdp_bodies(const osip_message_t& message) {
+    std::vector<const osip_body_t*> found;
     for (int i = 0; i < osip_list_size(&message.bodies); ++i) {
         const auto* body = static_cast<const osip_body_t*>(osip_list_get(&message.bodies, i));
         const auto* type =
             body->content_type != nullptr ? body->content_type : message.content_type;
         if (type != nullptr && osip_strcasecmp(type->type, "application") == 0 &&
             osip_strcasecmp(type->subtype, "sdp") == 0) {
-            return body;
+            found.push_back(body);
         }
     }
-    return nullptr;
+    return found;
 }
 
-Opinion compare(const sip::Message& message, const sdp::Session* session) {
+Opinion compare(const sip::Message& message, std::span<const sdp::Session> bodies) {
     prepare_libosip();
     Opinion opinion;
     Comparison comparison;
@@ -198,16 +200,18 @@ Opinion compare(const sip::Message& message, const sdp::Session* session) {
     }
     compare_headers(message, *theirs, comparison);
 
-    const osip_body_t* body = session == nullptr ? nullptr : sdp_body(*theirs);
-    if (session != nullptr && body == nullptr) opinion.sdp_refused = true;
-    if (body != nullptr) {
-        sdp_message_t* raw_sdp = nullptr;
-        if (sdp_message_init(&raw_sdp) != 0) return {"libosip2: out of memory", false, false};
-        const OsipSdp sdp(raw_sdp);
-        if (sdp_message_parse(raw_sdp, body->body) != 0) {
-            opinion.sdp_refused = true;
-        } else {
-            compare_sdp(*session, message.text(), *sdp, comparison);
+    if (!bodies.empty()) {
+        const auto read = sdp_bodies(*theirs);
+        opinion.sdp_refused = read.size() != bodies.size();
+        for (std::size_t i = 0; i < std::min(read.size(), bodies.size()); ++i) {
+            sdp_message_t* raw_sdp = nullptr;
+            if (sdp_message_init(&raw_sdp) != 0) return {"libosip2: out of memory", false, false};
+            const OsipSdp sdp(raw_sdp);
+            if (sdp_message_parse(raw_sdp, read[i]->body) != 0) {
+                opinion.sdp_refused = true;
+            } else {
+                compare_sdp(bodies[i], message.text(), *sdp, comparison);
+            }
         }
     }
     opinion.difference = std::move(comparison).difference();
@@ -216,8 +220,8 @@ Opinion compare(const sip::Message& message, const sdp::Session* session) {
 
 }  // namespace
 
-Opinion second_opinion(const sip::Message& message, const sdp::Session* session) {
-    auto opinion = compare(message, session);
+Opinion second_opinion(const sip::Message& message, std::span<const sdp::Session> bodies) {
+    auto opinion = compare(message, bodies);
     const bool refused = opinion.message_refused || opinion.sdp_refused;
     if (refused && !opinion.difference && has_bare_carriage_return(message.text())) {
         opinion.difference = "a bare CR, which libosip2 takes for a line end";

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "sipnat/sdp/session.h"
@@ -19,7 +20,8 @@ struct Opinion {
     bool sdp_refused = false;               ///< … or its SDP
 };
 
-/// `session` is our reading of the message's first SDP part, if it has one.
-[[nodiscard]] Opinion second_opinion(const sip::Message& message, const sdp::Session* session);
+/// `bodies` is our reading of the message's SDP parts.
+[[nodiscard]] Opinion second_opinion(const sip::Message& message,
+                                     std::span<const sdp::Session> bodies);
 
 }  // namespace sipnat

@@ -417,6 +417,8 @@ std::string Daemon::status() const {
     status.refused_verdicts = queue_.refused_verdicts();
     status.stricter_message = counters.stricter_message;
     status.stricter_sdp = counters.stricter_sdp;
+    status.broken_digests = counters.broken_digests;
+    status.unreachable_msrp = counters.unreachable_msrp;
     for (std::size_t i = 0; i < kReasons; ++i) {
         status.packets.emplace_back(to_text(static_cast<Reason>(i)), counters.packets.at(i));
     }

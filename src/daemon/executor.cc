@@ -28,8 +28,9 @@ KernelAnswer refused(const Error& error) {
 std::vector<Endpoint> guarded(std::span<const Hole> holes) {
     std::vector<Endpoint> endpoints;
     for (const auto& hole : holes) {
-        const bool is_ipv4 = hole.outside.address.family() == Family::ipv4;
-        if (!hole.remote && hole.inside != hole.outside && is_ipv4) {
+        const bool in_set =
+            hole.outside.address.family() == Family::ipv4 && hole.transport == Transport::udp;
+        if (!hole.remote && hole.inside != hole.outside && in_set) {
             endpoints.push_back(hole.outside);
         }
     }
@@ -277,7 +278,7 @@ Result<void> Executor::guard_only(const MediaTable& media) {
     if (auto done = netfilter::run_ruleset(flush, netfilter::RulesetMode::load); !done) return done;
     std::vector<netfilter::SetElement> ports;
     for (const auto& [key, mapping] : media.mappings()) {
-        if (key.inside == mapping.outside) continue;
+        if (key.inside == mapping.outside || key.transport != Transport::udp) continue;
         const auto lifetime = mapping.uses.empty() ? std::optional(kRest) : std::nullopt;
         ports.push_back({mapping.outside, lifetime});
     }

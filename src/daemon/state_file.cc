@@ -55,17 +55,26 @@ Json json_of(const OwnStream& stream) {
     auto components = Json::array();
     for (const auto& key : stream.components)
         components.push_back(json_of(key));
+    auto further = Json::array();
+    for (const auto& key : stream.further)
+        further.push_back(json_of(key));
     return {{"media", static_cast<int>(stream.media)},
             {"components", std::move(components)},
             {"mux", stream.mux},
-            {"held", stream.held}};
+            {"held", stream.held},
+            {"further", std::move(further)}};
 }
 
 Json json_of(const RemoteStream& stream) {
     auto components = Json::array();
     for (const auto& endpoint : stream.components)
         components.push_back(endpoint.text());
-    return {{"components", std::move(components)}, {"mux", stream.mux}};
+    auto candidates = Json::array();
+    for (const auto& candidate : stream.candidates)
+        candidates.push_back({candidate.component, candidate.at.text()});
+    return {{"components", std::move(components)},
+            {"mux", stream.mux},
+            {"candidates", std::move(candidates)}};
 }
 
 template <class Stream>
@@ -173,6 +182,8 @@ void read(const Json& json, OwnStream& stream) {
         stream.components.push_back(media_key_of(key));
     stream.mux = json.at("mux");
     stream.held = json.at("held");
+    for (const auto& key : json.at("further"))
+        stream.further.push_back(media_key_of(key));
 }
 
 void read(const Json& json, RemoteStream& stream) {
@@ -180,6 +191,9 @@ void read(const Json& json, RemoteStream& stream) {
         stream.components.push_back(endpoint_of(endpoint));
     }
     stream.mux = json.at("mux");
+    for (const auto& candidate : json.at("candidates")) {
+        stream.candidates.push_back({candidate.at(0), endpoint_of(candidate.at(1))});
+    }
 }
 
 template <class Stream>

@@ -74,6 +74,10 @@ EntryObject make_entry(const FlowEntry& flow) {
     return owner;
 }
 
+std::optional<std::uint64_t> packets_in(const nlattr* counters) {
+    return be64(attributes_in<CTA_COUNTERS_MAX>(payload_of(counters))[CTA_COUNTERS_PACKETS]);
+}
+
 }  // namespace
 
 void encode_create_flow(Buffer& out, std::uint32_t sequence, const FlowEntry& flow) {
@@ -157,6 +161,9 @@ std::optional<DecodedFlow> decode_flow(Bytes attributes) {
     flow.mark = be32(parts[CTA_MARK]).value_or(0);
     flow.timeout = be32(parts[CTA_TIMEOUT]).value_or(0);
     flow.helper = text_of(attributes_in<CTA_HELP_MAX>(payload_of(parts[CTA_HELP]))[CTA_HELP_NAME]);
+    const auto there = packets_in(parts[CTA_COUNTERS_ORIG]);
+    const auto back = packets_in(parts[CTA_COUNTERS_REPLY]);
+    if (there && back) flow.packets = *there + *back;
     // The master may be gone while its child lives on: the status bit stays.
     flow.expected =
         parts[CTA_TUPLE_MASTER] != nullptr || (flow.status & flow_status::kExpected) != 0;

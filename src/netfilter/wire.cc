@@ -1,6 +1,7 @@
 #include "netfilter/wire.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <sys/socket.h>
 
@@ -66,6 +67,13 @@ std::optional<std::uint32_t> host32(const nlattr* attribute) {
 std::optional<std::uint32_t> be32(const nlattr* attribute) {
     const auto value = host32(attribute);
     return value ? std::optional(ntohl(*value)) : std::nullopt;
+}
+
+std::optional<std::uint64_t> be64(const nlattr* attribute) {
+    if (attribute == nullptr || mnl_attr_validate(attribute, MNL_TYPE_U64) < 0) {
+        return std::nullopt;
+    }
+    return be64toh(mnl_attr_get_u64(attribute));
 }
 
 std::string_view text_of(const nlattr* attribute) {

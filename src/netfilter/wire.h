@@ -91,6 +91,7 @@ template <std::size_t kMax>
 /// Nothing where there is no attribute or none of four bytes. Host order is rtnetlink's.
 [[nodiscard]] std::optional<std::uint32_t> be32(const nlattr* attribute);
 [[nodiscard]] std::optional<std::uint32_t> host32(const nlattr* attribute);
+[[nodiscard]] std::optional<std::uint64_t> be64(const nlattr* attribute);  ///< of eight bytes
 /// Up to the first zero byte; empty where there is no attribute.
 [[nodiscard]] std::string_view text_of(const nlattr* attribute);
 

@@ -110,6 +110,39 @@ std::optional<Media> read_media(std::string_view text, Span line) {
     return media;
 }
 
+std::optional<Location> read_location(std::string_view text, Span address, Span port_text) {
+    const auto port = parse_port(port_text.in(text));
+    if (!port || address.empty()) return std::nullopt;
+    return Location{address, IpAddress::parse(address.in(text)), port_text, *port};
+}
+
+/// foundation component transport priority address port "typ" type, then pairs of name and value
+std::optional<Candidate> read_candidate(std::string_view text, Span line) {
+    Fields fields(text, line);
+    if (fields.next().empty()) return std::nullopt;
+    const auto component = parse_port(fields.next().in(text));  // the same digits and limit
+    const auto transport = fields.next().in(text);
+    (void)fields.next();
+    const Span address = fields.next();
+    const auto at = read_location(text, address, fields.next());
+    const bool is_tcp = equal_ignoring_case(transport, "TCP");
+    if (!component || !at || (!is_tcp && !equal_ignoring_case(transport, "UDP"))) return {};
+    if (fields.next().in(text) != "typ") return std::nullopt;
+    Candidate candidate;
+    candidate.component = number(*component);
+    candidate.transport = is_tcp ? Transport::tcp : Transport::udp;
+    candidate.host = equal_ignoring_case(fields.next().in(text), "host");
+    candidate.at = *at;
+    Span related;
+    for (Span name = fields.next(); !name.empty(); name = fields.next()) {
+        const Span value = fields.next();
+        if (name.in(text) == "raddr") related = value;
+        if (name.in(text) == "rport") candidate.related = read_location(text, related, value);
+        if (name.in(text) == "tcptype") candidate.active = value.in(text) == "active";
+    }
+    return candidate;
+}
+
 struct Fault {
     std::string_view cause;
 };
@@ -128,8 +161,7 @@ class Reader {
             case 'm':
                 return media(value);
             case 'a':
-                attribute(value);
-                break;
+                return attribute(value);
             default:
                 break;
         }
@@ -171,17 +203,51 @@ class Reader {
         return {};
     }
 
-    void attribute(Span value) {
+    Step attribute(Span value) {
         const auto whole = Fields(text_, value).next();
         const auto word = whole.in(text_);
         const std::size_t colon = std::min(word.find(':'), word.size());
         const auto name = word.substr(0, colon);
-        if (colon == word.size()) return flag(name);
+        if (colon == word.size()) {
+            flag(name);
+            return {};
+        }
         const Span rest = span_of(whole.offset + colon + 1, value.end());
-        if (name == "rtcp" && !session_.media.empty()) return rtcp(rest);
-        if (name != "setup") return;
-        const auto role = setup_of(Fields(text_, rest).next().in(text_));
-        (session_.media.empty() ? setup_ : current().setup) = role;
+        if (name == "setup") {
+            const auto role = setup_of(Fields(text_, rest).next().in(text_));
+            (session_.media.empty() ? setup_ : current().setup) = role;
+            return {};
+        }
+        return session_.media.empty() ? Step{} : media_attribute(name, rest);
+    }
+
+    Step media_attribute(std::string_view name, Span value) {
+        if (name == "rtcp") rtcp(value);
+        if (name == "path") current().has_path = true;
+        if (name == "candidate") return candidate(value);
+        if (name == "remote-candidates") return remote_candidates(value);
+        return {};
+    }
+
+    Step candidate(Span value) {
+        if (current().candidates.size() == kMostCandidates) return Fault{"too many candidates"};
+        if (const auto read = read_candidate(text_, value)) current().candidates.push_back(*read);
+        return {};
+    }
+
+    /// 1*(component address port)
+    Step remote_candidates(Span value) {
+        Fields fields(text_, value);
+        while (!fields.next().empty()) {
+            if (current().remote_candidates.size() == kMostCandidates) {
+                return Fault{"too many candidates"};
+            }
+            const Span address = fields.next();
+            const auto at = read_location(text_, address, fields.next());
+            if (!at) break;
+            current().remote_candidates.push_back(*at);
+        }
+        return {};
     }
 
     void flag(std::string_view name) {
@@ -190,6 +256,7 @@ class Reader {
         } else if (!session_.media.empty()) {
             current().rtcp_mux = current().rtcp_mux || name == "rtcp-mux";
             current().rtcp_mux_only = current().rtcp_mux_only || name == "rtcp-mux-only";
+            current().msrp_cema = current().msrp_cema || name == "msrp-cema";
         }
     }
 

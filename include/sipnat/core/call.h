@@ -48,14 +48,22 @@ struct OwnStream {
     std::vector<MediaKey> components;  ///< RTP, RTCP, RTP, …; empty: nothing of ours
     bool mux = false;
     bool held = false;  ///< c=0.0.0.0: keeps a mapping that it has, asks for none
+    /// Host candidates beside the components: inbound only, any source.
+    std::vector<MediaKey> further;
 
     bool operator==(const OwnStream&) const = default;
 };
 
 /// Where a remote party receives: one m= line of its SDP.
 struct RemoteStream {
+    struct Candidate {
+        std::size_t component = 0;  ///< index of what it stands for: 0 is RTP
+        Endpoint at;
+        bool operator==(const Candidate&) const = default;
+    };
     std::vector<Endpoint> components;
     bool mux = false;
+    std::vector<Candidate> candidates;  ///< of ICE: the own side speaks to each of them
 
     bool operator==(const RemoteStream&) const = default;
 };

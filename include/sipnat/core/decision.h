@@ -50,6 +50,8 @@ enum class Place : std::uint8_t {
     sdp_connection,
     sdp_media,
     sdp_rtcp,
+    sdp_candidate,
+    sdp_remote_candidates,
 };
 /// "Request-URI", "Via", "SDP c=", …
 [[nodiscard]] std::string_view to_text(Place place);
@@ -101,8 +103,10 @@ struct Decision {
     std::string detail;       ///< for a reader: what exactly was malformed, refused, different
     std::vector<Edit> edits;  ///< ascending, not overlapping
     std::optional<EntryRequest> entry;
-    std::vector<Hole> open;   ///< to be created, in this order, before the packet leaves
-    std::vector<Hole> close;  ///< to be removed after it
+    std::vector<Hole> open;      ///< to be created, in this order, before the packet leaves
+    std::vector<Hole> close;     ///< to be removed after it
+    bool breaks_digest = false;  ///< auth-int over a body that is edited
+    bool breaks_msrp = false;    ///< a=path names an inside address, and no msrp-cema helps
     std::optional<std::chrono::seconds> flow_timeout;  ///< for the signalling flow's entry
 
     /// The kernel has to be asked before the packet may leave: Engine::settle comes next.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "sipnat/net/address.h"
 
@@ -26,6 +27,7 @@ enum class OnNoMedia : std::uint8_t {
 struct Settings {
     PortRange media_ports{Port{10000}, Port{32767}};
     bool keep_ports = true;  ///< a phone keeps its own port when it is in the range and free
+    std::vector<IpAddress> media_hosts;  ///< further inside hosts whose media a party may announce
     OnMalformed on_malformed = OnMalformed::accept;
     OnNoMedia on_no_media = OnNoMedia::headers;
     std::size_t calls_per_host = 500;

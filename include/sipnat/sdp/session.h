@@ -5,6 +5,7 @@
 //     m=audio 4000/2 RTP/AVP 0           media[0].port, .count, .protocol
 //     c=IN IP4 192.168.77.9              media[0].connection
 //     a=rtcp:4001 IN IP4 192.168.77.2    media[0].rtcp_port, .rtcp_connection
+//     a=candidate:1 1 UDP 99 192.168.77.2 4000 typ host     media[0].candidates
 //
 // Spans point into the whole message, not into the body. The order of lines is not checked: real
 // phones send c= after t= and b= after a=.
@@ -30,6 +31,24 @@ struct Connection {
 enum class Direction : std::uint8_t { sendrecv, sendonly, recvonly, inactive };
 enum class Setup : std::uint8_t { none, active, passive, actpass, holdconn };
 
+/// An address and a port of ICE, as two words of a line.
+struct Location {
+    Span address;
+    std::optional<IpAddress> parsed;  ///< none: a name (".local", RFC 8839 5.1)
+    Span port_text;
+    Port port{};
+};
+
+/// One a=candidate line (RFC 8839 5.1).
+struct Candidate {
+    std::uint16_t component = 1;  ///< 1 is RTP, 2 is RTCP
+    Transport transport = Transport::udp;
+    bool active = false;  ///< TCP that only opens connections (RFC 6544 4.5)
+    bool host = false;    ///< "typ host"
+    Location at;
+    std::optional<Location> related;  ///< raddr and rport
+};
+
 struct Media {
     Span kind;  ///< "audio"
     Span port_text;
@@ -42,12 +61,18 @@ struct Media {
     std::optional<Connection> rtcp_connection;
     bool rtcp_mux = false;
     bool rtcp_mux_only = false;  ///< RFC 8858
+    std::vector<Candidate> candidates;
+    std::vector<Location> remote_candidates;  ///< a=remote-candidates (RFC 8839 5.2)
+    bool has_path = false;                    ///< a=path: MSRP (RFC 4975 8.1)
+    bool msrp_cema = false;                   ///< RFC 6714 4
     Direction direction = Direction::sendrecv;
     Setup setup = Setup::none;
 };
 
 /// More m= lines than this make a body malformed.
 inline constexpr std::size_t kMostMedia = 64;
+/// … and so do more candidates of one stream.
+inline constexpr std::size_t kMostCandidates = 64;
 
 struct Session {
     std::optional<Connection> origin;
@@ -64,11 +89,11 @@ struct Session {
 /// there is no "v=" first line, a line is not "x=…" (empty lines may follow the last), there is a
 /// NUL byte, an m= line can't be read (a port over 65535 or a count of 0 too), a level has two c=
 /// lines with different addresses (RFC 8866 5.7 allows several for the multicast layers of one
-/// stream only), there are two o= lines, or over kMostMedia streams.
+/// stream only), there are two o= lines, over kMostMedia streams, or over kMostCandidates of one.
 ///
 /// A c= that can't be read is kept, without an address: it hides the session's all the same. An
-/// unreadable o= or a=rtcp counts as absent; of several a=rtcp the first holds. In o= the last
-/// three fields count, since user names with blanks are not rare.
+/// unreadable o=, a=rtcp or candidate counts as absent; of several a=rtcp the first holds. In o= the
+/// last three fields count, since user names with blanks are not rare.
 [[nodiscard]] Result<Session> parse(std::string_view text, Span where);
 
 }  // namespace sipnat::sdp

@@ -68,6 +68,12 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
         {"[sip]\non_malformed = \"Drop\"\n",
          "f:2: sip.on_malformed: \"Drop\" is not \"accept\" or \"drop\""},
         // nat
+        {"[nat]\nmedia_hosts = \"192.168.1.5\"\n",
+         "f:2: nat.media_hosts: has to be a list of up to 64 addresses"},
+        {"[nat]\nmedia_hosts = [\"192.168.1.5\",\n\"pbx\"]\n",
+         "f:3: nat.media_hosts: has to hold addresses like \"192.168.1.5\""},
+        {"[nat]\nmedia_hosts = [7]\n",
+         "f:2: nat.media_hosts: has to hold addresses like \"192.168.1.5\""},
         {"[nat]\nmedia_ports = 10000\n", "f:2: nat.media_ports: has to be a string"},
         {"[nat]\nkeep_ports = 1\n", "f:2: nat.keep_ports: has to be true or false"},
         {"[nat]\ngateway_pbx = \"asterisk\"\n", "f:2: nat.gateway_pbx: has to be true or false"},
@@ -174,7 +180,7 @@ TEST(Config, EverySettingArrives) {
     const auto parsed = parse(
         "[sip]\nudp_ports = [5070, 5060, 5070]\non_malformed = \"drop\"\n"
         "[nat]\nmedia_ports = \"1024-5000\"\nkeep_ports = false\non_no_media = \"unchanged\"\n"
-        "gateway_pbx = true\n"
+        "gateway_pbx = true\nmedia_hosts = [\"192.168.77.9\", \"fd00::9\"]\n"
         "[queue]\nfirst = 65520\ncount = 16\nfail_open = false\n"
         "[limits]\ndialogs = \"7/7\"\nmedia = \"8/9\"\n"
         "[paths]\nstate = \"/a\"\nsocket = \"/b\"\nruleset = \"/c\"\n",
@@ -184,6 +190,8 @@ TEST(Config, EverySettingArrives) {
     EXPECT_EQ(parsed->settings.on_malformed, OnMalformed::drop);
     EXPECT_EQ(parsed->settings.media_ports, (PortRange{Port{1024}, Port{5000}}));
     EXPECT_FALSE(parsed->settings.keep_ports);
+    EXPECT_THAT(parsed->settings.media_hosts,
+                ElementsAre(*IpAddress::parse("192.168.77.9"), *IpAddress::parse("fd00::9")));
     EXPECT_TRUE(parsed->gateway_pbx);
     EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::unchanged);
     EXPECT_EQ(parsed->queue, (QueueConfiguration{65520, 16, false})) << "the last one is 65535";
@@ -237,7 +245,7 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
     ASSERT_TRUE(parsed) << parsed.error().front().message();
     EXPECT_EQ(*parsed, Configuration{});
     for (const char* name :
-         {"udp_ports", "on_malformed", "media_ports", "keep_ports", "on_no_media", "gateway_pbx",
+         {"udp_ports", "on_malformed", "media_ports", "keep_ports", "media_hosts", "on_no_media", "gateway_pbx",
           "first", "count", "fail_open", "dialogs", "media", "state", "socket", "ruleset"}) {
         EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
         --enabled;

@@ -99,7 +99,7 @@ TEST(SecondOpinion, TwoParsersAgreeOnOrdinaryMessages) {
         const ExactText exact(text);
         const auto message = sip::Message::parse(exact.view()).value();
         const auto session = sdp::parse(exact.view(), message.body()).value();
-        const auto opinion = second_opinion(message, &session);
+        const auto opinion = second_opinion(message, {&session, 1});
         EXPECT_FALSE(opinion.message_refused);
         EXPECT_FALSE(opinion.sdp_refused);
         EXPECT_EQ(opinion.difference.value_or(""), "");
@@ -117,7 +117,7 @@ TEST(SecondOpinion, TwoParsersAgreeOnOrdinaryMessages) {
 TEST(SecondOpinion, NamesTheFieldThatDiffers) {
     const auto text = with_line("Subject: x\rContact: <sip:evil@192.168.77.9>");
     const auto message = sip::Message::parse(text).value();
-    const auto opinion = second_opinion(message, nullptr);
+    const auto opinion = second_opinion(message, {});
     ASSERT_TRUE(opinion.difference);
     EXPECT_THAT(*opinion.difference, testing::StartsWith("Contact host"));
 }

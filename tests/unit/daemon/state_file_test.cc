@@ -48,9 +48,11 @@ MediaKey key(std::string_view outside, std::string_view inside,
 Call forked_call() {
     const auto rtp = key("203.0.113.1", "192.168.77.2:4000");
     const auto rtcp = key("203.0.113.1", "192.168.77.2:4001");
-    const OwnStream audio{ExpectClass::audio, {rtp, rtcp}, true, false};
-    const OwnStream held{ExpectClass::video, {}, false, true};
-    const RemoteStream remote{{endpoint("203.0.113.10:7000"), endpoint("203.0.113.10:7001")}, true};
+    const OwnStream audio{ExpectClass::audio, {rtp, rtcp}, true, false, {rtcp}};
+    const OwnStream held{ExpectClass::video, {}, false, true, {}};
+    const RemoteStream remote{{endpoint("203.0.113.10:7000"), endpoint("203.0.113.10:7001")},
+                              true,
+                              {{1, endpoint("198.51.100.7:7002")}}};
 
     Dialog root;
     root.own.pending = {{{true, 1}, {audio}}};

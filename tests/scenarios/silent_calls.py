@@ -1,0 +1,43 @@
+"""A day passes without signalling, in calls that are still up: the one whose media conntrack counted goes on, the other
+ends with its expectations. The day is a daemon with its clock ahead, which finds both calls in its state file.
+"""
+
+from lab import sdp
+from lab.rtp import Media, talk
+from lab.ua import Call, UserAgent
+from lab.wait import wait_until
+
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
+TIMEOUT = 240
+DAY = 25 * 3600
+
+
+def run(lab):
+    lab.for_sipnat_only()
+    with lab.network("phone1", "phone2", "server") as net:
+        provider = UserAgent(net["server"], "bob")
+        talks = UserAgent(net["phone1"], "alice")
+        inside = Media(net["phone1"], 20000)
+        outside = Media(net["server"], 30000)
+        call = Call(talks, provider, to=provider.endpoint, offer=sdp.audio(inside.address, inside.port))
+        call.establish(sdp.audio(outside.address, outside.port))
+        [offered] = sdp.streams(call.invite_seen.body)
+        [answered] = sdp.streams(call.ok_seen.body)
+        talk(inside, answered, outside, offered)
+        silent = UserAgent(net["phone2"], "carol")
+        other = Call(silent, provider, to=provider.endpoint, offer=sdp.audio(silent.endpoint[0], 22000))
+        other.establish(sdp.audio(outside.address, 32000))
+        both = len(net.gateway.media_expectations())
+
+        net.gateway.kill()
+        net.gateway.start(clock_ahead=DAY)
+        wait_until(lambda: len(net.gateway.media_expectations()) == both // 2, "the silent call's expectations to go",
+                   state=net.gateway.state)
+        left = {expectation.expected.destination for expectation in net.gateway.media_expectations()}
+        assert offered.rtp in left, f"the call that talks is closed, left is {left}"
+        talk(inside, answered, outside, offered)
+
+        net.gateway.kill()
+        net.gateway.start()
+        call.hang_up(by=talks)
+        net.gateway.assert_media_closed()
