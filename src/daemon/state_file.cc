@@ -1,6 +1,7 @@
 #include "daemon/state_file.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -15,6 +17,7 @@
 #include <stdexcept>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 namespace sipnat::daemon {
@@ -34,108 +37,165 @@ std::string checksum(std::string_view text) {
 }
 
 // --- writing -----------------------------------------------------------------------------------
+//
+// Straight into text, since it is done for each message of a call: a JSON document in between takes
+// seven times as long.
 
-Json json_of(const std::optional<Endpoint>& endpoint) {
-    return endpoint ? Json(endpoint->text()) : Json(nullptr);
+void put(std::string& out, bool value) {
+    out += value ? "true" : "false";
 }
 
-Json json_of(const std::optional<Time>& time) {
-    return time ? Json(time->time_since_epoch().count()) : Json(nullptr);
+template <class Integer>
+requires std::is_integral_v<Integer>
+void put(std::string& out, Integer value) {
+    out += fmt::format_int(value).c_str();
 }
 
-Json json_of(const Tuple& tuple) {
-    return {tuple.source.text(), tuple.destination.text(), static_cast<int>(tuple.transport)};
+template <class Enum>
+requires std::is_enum_v<Enum>
+void put(std::string& out, Enum value) {
+    put(out, static_cast<int>(value));
 }
 
-Json json_of(const MediaKey& key) {
-    return {key.outside.text(), static_cast<int>(key.transport), key.inside.text()};
+/// Tags and Call-IDs are a peer's bytes, not necessarily UTF-8: each byte stands as the character of
+/// its number, and text_of() makes it that byte again.
+void put(std::string& out, std::string_view text) {
+    out += '"';
+    for (const char c : text) {
+        if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
+            out += c;
+        } else {
+            fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned char>(c));
+        }
+    }
+    out += '"';
 }
 
-Json json_of(const OwnStream& stream) {
-    auto components = Json::array();
-    for (const auto& key : stream.components)
-        components.push_back(json_of(key));
-    auto further = Json::array();
-    for (const auto& key : stream.further)
-        further.push_back(json_of(key));
-    return {{"media", static_cast<int>(stream.media)},
-            {"components", std::move(components)},
-            {"mux", stream.mux},
-            {"held", stream.held},
-            {"further", std::move(further)}};
+void put(std::string& out, const IpAddress& address) {
+    put(out, std::string_view(address.text()));
 }
 
-Json json_of(const RemoteStream& stream) {
-    auto components = Json::array();
-    for (const auto& endpoint : stream.components)
-        components.push_back(endpoint.text());
-    auto candidates = Json::array();
-    for (const auto& candidate : stream.candidates)
-        candidates.push_back({candidate.component, candidate.at.text()});
-    return {{"components", std::move(components)},
-            {"mux", stream.mux},
-            {"candidates", std::move(candidates)}};
+void put(std::string& out, const Endpoint& endpoint) {
+    put(out, std::string_view(endpoint.text()));
+}
+
+void put(std::string& out, Time time) {
+    put(out, time.time_since_epoch().count());
+}
+
+template <class T>
+void put(std::string& out, const std::optional<T>& value) {
+    value ? put(out, *value) : void(out += "null");
+}
+
+// What holds others of these: declared before the templates that put them.
+void put(std::string& out, const Tuple& tuple);
+void put(std::string& out, const MediaKey& key);
+void put(std::string& out, const HoleKey& key);
+void put(std::string& out, const OwnStream& stream);
+void put(std::string& out, const RemoteStream& stream);
+void put(std::string& out, const RemoteStream::Candidate& candidate);
+void put(std::string& out, const Dialog& dialog);
+void put(std::string& out, const Call& call);
+void put(std::string& out, const SavedState::SavedMapping& saved);
+template <class Stream>
+void put(std::string& out, const Negotiated<Stream>& side);
+
+template <class T>
+void put(std::string& out, const std::vector<T>& list) {
+    out += '[';
+    for (const auto& element : list) {
+        if (out.back() != '[') out += ',';
+        put(out, element);
+    }
+    out += ']';
+}
+
+template <class... Values>
+void put_list(std::string& out, const Values&... values) {
+    out += '[';
+    ((put(out, values), out += ','), ...);
+    out.back() = ']';
+}
+
+void put_members(std::string&) {}
+
+template <class Value, class... Rest>
+void put_members(std::string& out, std::string_view name, const Value& value, const Rest&... rest) {
+    if (out.back() != '{') out += ',';
+    put(out, name);
+    out += ':';
+    put(out, value);
+    put_members(out, rest...);
+}
+
+/// Of names and values in turn.
+template <class... Members>
+void put_object(std::string& out, const Members&... members) {
+    out += '{';
+    put_members(out, members...);
+    out += '}';
+}
+
+void put(std::string& out, const Tuple& tuple) {
+    put_list(out, tuple.source, tuple.destination, tuple.transport);
+}
+
+void put(std::string& out, const MediaKey& key) {
+    put_list(out, key.outside, key.transport, key.inside);
+}
+
+void put(std::string& out, const HoleKey& key) {
+    put_list(out, key.mapping, key.remote);
+}
+
+void put(std::string& out, const OwnStream& stream) {
+    put_object(out, "media", stream.media, "components", stream.components, "mux", stream.mux,
+               "held", stream.held, "further", stream.further);
+}
+
+void put(std::string& out, const RemoteStream::Candidate& candidate) {
+    put_list(out, candidate.component, candidate.at);
+}
+
+void put(std::string& out, const RemoteStream& stream) {
+    put_object(out, "components", stream.components, "mux", stream.mux, "candidates",
+               stream.candidates);
 }
 
 template <class Stream>
-Json json_of(const std::vector<Stream>& streams) {
-    auto list = Json::array();
-    for (const auto& stream : streams)
-        list.push_back(json_of(stream));
-    return list;
-}
-
-template <class Stream>
-Json json_of(const Negotiated<Stream>& side) {
-    auto pending = Json::array();
+void put(std::string& out, const Negotiated<Stream>& side) {
+    out += R"({"agreed":)";
+    put(out, side.agreed);
+    out += R"(,"pending":[)";
     for (const auto& entry : side.pending) {
-        pending.push_back({{"by_inside", entry.transaction.by_inside},
-                           {"cseq", entry.transaction.cseq},
-                           {"streams", json_of(entry.streams)}});
+        if (out.back() != '[') out += ',';
+        put_object(out, "by_inside", entry.transaction.by_inside, "cseq", entry.transaction.cseq,
+                   "streams", entry.streams);
     }
-    return {{"agreed", json_of(side.agreed)}, {"pending", std::move(pending)}};
+    out += "]}";
 }
 
-Json json_of(const Dialog& dialog) {
-    return {{"tag", dialog.tag},
-            {"confirmed", dialog.confirmed},
-            {"own", json_of(dialog.own)},
-            {"remote", json_of(dialog.remote)},
-            {"bye_until", json_of(dialog.bye_until)}};
+void put(std::string& out, const Dialog& dialog) {
+    put_object(out, "tag", std::string_view(dialog.tag), "confirmed", dialog.confirmed, "own",
+               dialog.own, "remote", dialog.remote, "bye_until", dialog.bye_until);
 }
 
-Json json_of(const Call& call) {
-    auto dialogs = Json::array();
-    for (const auto& dialog : call.dialogs)
-        dialogs.push_back(json_of(dialog));
-    auto holes = Json::array();
-    for (const auto& key : call.holes) {
-        holes.push_back({json_of(key.mapping), json_of(key.remote)});
-    }
-    return {{"inside", call.inside.text()},
-            {"remote", call.remote.text()},
-            {"call_id", call.call_id},
-            {"inside_initiated", call.inside_initiated},
-            {"charged_to_inside", call.charged_to_inside},
-            {"initiator_tag", call.initiator_tag},
-            {"master", json_of(call.master)},
-            {"inside_sends", static_cast<int>(call.inside_sends)},
-            {"state", static_cast<int>(call.state)},
-            {"invite_cseq", call.invite_cseq},
-            {"invite_branch", call.invite_branch},
-            {"dialogs", std::move(dialogs)},
-            {"root_until", json_of(call.root_until)},
-            {"deadline", json_of(std::optional(call.deadline))},
-            {"media_prolongs", call.media_prolongs},
-            {"holes", std::move(holes)}};
+void put(std::string& out, const Call& call) {
+    put_object(out, "inside", call.inside, "remote", call.remote, "call_id",
+               std::string_view(call.call_id), "inside_initiated", call.inside_initiated,
+               "charged_to_inside", call.charged_to_inside, "initiator_tag",
+               std::string_view(call.initiator_tag), "master", call.master, "inside_sends",
+               call.inside_sends, "state", call.state, "invite_cseq", call.invite_cseq,
+               "invite_branch", std::string_view(call.invite_branch), "dialogs", call.dialogs,
+               "root_until", call.root_until, "deadline", call.deadline, "media_prolongs",
+               call.media_prolongs, "holes", call.holes);
 }
 
-Json json_of(const SavedState::SavedMapping& saved) {
-    return {{"key", json_of(saved.key)},
-            {"outside", saved.mapping.outside.text()},
-            {"master", json_of(saved.mapping.master)},
-            {"inside_sends", static_cast<int>(saved.mapping.inside_sends)},
-            {"media", static_cast<int>(saved.mapping.media)}};
+void put(std::string& out, const SavedState::SavedMapping& saved) {
+    put_object(out, "key", saved.key, "outside", saved.mapping.outside, "master",
+               saved.mapping.master, "inside_sends", saved.mapping.inside_sends, "media",
+               saved.mapping.media);
 }
 
 // --- reading: whatever is not as written throws, and its whole line counts as damaged ------------
@@ -151,6 +211,24 @@ Enum enum_of(const Json& json, Enum last) {
     const auto number = json.get<int>();
     if (number < 0 || number > static_cast<int>(last)) throw std::runtime_error("a number is off");
     return static_cast<Enum>(number);
+}
+
+/// What put() made of bytes. The parser gives UTF-8, in which a byte over 127 is two.
+std::string text_of(const Json& json) {
+    const auto& utf8 = json.get_ref<const std::string&>();
+    std::string bytes;
+    for (std::size_t i = 0; i < utf8.size(); ++i) {
+        const auto c = static_cast<unsigned char>(utf8[i]);
+        if (c < 0x80) {
+            bytes += utf8[i];
+        } else if (c > 0xc3 || i + 1 == utf8.size()) {
+            throw std::runtime_error("a character is no byte");
+        } else {
+            bytes +=
+                static_cast<char>((c & 3U) << 6U | (static_cast<unsigned char>(utf8[++i]) & 0x3fU));
+        }
+    }
+    return bytes;
 }
 
 IpAddress address_of(const Json& json) {
@@ -214,7 +292,7 @@ void read(const Json& json, Negotiated<Stream>& side) {
 
 Dialog dialog_of(const Json& json) {
     Dialog dialog;
-    dialog.tag = json.at("tag");
+    dialog.tag = text_of(json.at("tag"));
     dialog.confirmed = json.at("confirmed");
     read(json.at("own"), dialog.own);
     read(json.at("remote"), dialog.remote);
@@ -226,15 +304,15 @@ Call call_of(const Json& json) {
     Call call;
     call.inside = address_of(json.at("inside"));
     call.remote = address_of(json.at("remote"));
-    call.call_id = json.at("call_id");
+    call.call_id = text_of(json.at("call_id"));
     call.inside_initiated = json.at("inside_initiated");
     call.charged_to_inside = json.at("charged_to_inside");
-    call.initiator_tag = json.at("initiator_tag");
+    call.initiator_tag = text_of(json.at("initiator_tag"));
     call.master = tuple_of(json.at("master"));
     call.inside_sends = enum_of(json.at("inside_sends"), FlowDirection::reply);
     call.state = enum_of(json.at("state"), Call::State::ended);
     call.invite_cseq = json.at("invite_cseq");
-    call.invite_branch = json.at("invite_branch");
+    call.invite_branch = text_of(json.at("invite_branch"));
     for (const auto& dialog : json.at("dialogs"))
         call.dialogs.push_back(dialog_of(dialog));
     call.root_until = time_of(json.at("root_until"));
@@ -330,16 +408,8 @@ std::string state_header(const std::string& boot) {
 }
 
 std::string encode_state(const SavedState& state) {
-    auto calls = Json::array();
-    for (const auto& call : state.calls)
-        calls.push_back(json_of(call));
-    auto mappings = Json::array();
-    for (const auto& saved : state.mappings)
-        mappings.push_back(json_of(saved));
-    // Tags and Call-IDs are a peer's bytes, not necessarily UTF-8: what is replaced here is a call
-    // that a restart does not find again.
-    const auto body = Json{{"calls", std::move(calls)}, {"mappings", std::move(mappings)}}.dump(
-        -1, ' ', false, Json::error_handler_t::replace);
+    std::string body;
+    put_object(body, "calls", state.calls, "mappings", state.mappings);
     return checksum(body) + " " + body + "\n";
 }
 

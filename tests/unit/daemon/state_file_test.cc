@@ -294,8 +294,11 @@ TEST(StateLines, AHoleWithoutAMappingIsTheEnginesToJudge) {
     EXPECT_THAT(find_call(read.state, "call@192.168.77.2")->holes, SizeIs(3));
 }
 
-TEST(StateLines, BytesThatAreNoUtf8DoNoHarm) {
-    auto call = plain_call("\xff\xfe\n\0id");
+TEST(StateLines, BytesThatAreNoUtf8AreThoseThatWereWritten) {
+    std::string every;
+    for (int byte = 0; byte < 256; ++byte)
+        every += static_cast<char>(byte);
+    auto call = plain_call(every);
     call.initiator_tag = "\x80";
     call.dialogs.resize(1);
     call.dialogs.front().tag = "\xc3";
@@ -303,7 +306,9 @@ TEST(StateLines, BytesThatAreNoUtf8DoNoHarm) {
     EXPECT_EQ(line.find('\n'), line.size() - 1);
     const auto read = decode_state(state_header(kBoot) + line, kBoot);
     EXPECT_TRUE(read.complete) << read.fault;
-    EXPECT_THAT(read.state.calls, SizeIs(2));
+    ASSERT_THAT(read.state.calls, SizeIs(2));
+    ASSERT_NE(find_call(read.state, every), nullptr);
+    expect_same(call, *find_call(read.state, every));
     EXPECT_NE(find_call(read.state, "good"), nullptr);
 
     call.state = Call::State::ended;
@@ -409,6 +414,7 @@ TEST(DamagedState, AValueThatCantBe) {
         {"/mappings/0/key/0", "203.0.113.1:1", unreadable},
         {"/calls/0/deadline", nullptr, unreadable},
         {"/calls/0/call_id", 7, ""},
+        {"/calls/0/call_id", "\xe2\x82\xac", "a character is no byte"},
         {"/calls/0/inside_initiated", "yes", ""},
         {"/calls/0/master", json::array(), ""},
         {"/calls/0/holes/0", json::array(), ""},
