@@ -209,8 +209,8 @@ class Reader {
 
 void read_nat(Reader& reader, Configuration& configuration) {
     auto& settings = configuration.settings;
-    reader.section("nat",
-                   {"media_ports", "keep_ports", "on_no_media", "media_hosts", "gateway_pbx"});
+    reader.section("nat", {"media_ports", "keep_ports", "on_no_media", "media_hosts", "gateway_pbx",
+                           "rewrite_request_uri"});
     reader.setting<std::string>("nat", "media_ports", "a string",
                                 [&](const std::string& value) -> std::optional<std::string> {
                                     const auto range = parse_media_ports(value);
@@ -229,6 +229,10 @@ void read_nat(Reader& reader, Configuration& configuration) {
                               {"drop", OnNoMedia::drop}},
                              settings.on_no_media);
     reader.boolean("nat", "gateway_pbx", configuration.gateway_pbx);
+    reader.choice<RewriteRequestUri>("nat", "rewrite_request_uri",
+                                     {{"always", RewriteRequestUri::always},
+                                      {"unless_digest", RewriteRequestUri::unless_digest}},
+                                     settings.rewrite_request_uri);
 }
 
 void read_limits(Reader& reader, Settings& settings) {

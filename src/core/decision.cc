@@ -33,11 +33,22 @@ std::string_view to_text(Reason reason) {
 }
 
 std::string_view to_text(Place place) {
-    static constexpr std::array<std::string_view, 12> kNames{"Request-URI",
+    static constexpr std::array<std::string_view, 23> kNames{"Request-URI",
                                                              "Via",
                                                              "Contact",
+                                                             "Reply-To",
+                                                             "Refer-To",
+                                                             "Route",
+                                                             "Record-Route",
+                                                             "Path",
+                                                             "Service-Route",
                                                              "From",
                                                              "To",
+                                                             "P-Asserted-Identity",
+                                                             "P-Preferred-Identity",
+                                                             "Remote-Party-ID",
+                                                             "Referred-By",
+                                                             "Diversion",
                                                              "Content-Length",
                                                              "SDP o=",
                                                              "SDP c=",

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "core/header_rules.h"
 #include "sipnat/base/ascii.h"
 #include "sipnat/sip/uri.h"
 
@@ -23,29 +24,63 @@ Port default_port(const sip::Via& via) {
     return equal_ignoring_case(via.transport, "TLS") ? kSipsPort : kSipPort;
 }
 
-bool names(const HostPort& text, const Endpoint& endpoint, Port unwritten) {
-    return text.address == endpoint.address && text.port.value_or(unwritten) == endpoint.port;
-}
-
 bool names_host(const std::optional<HostPort>& text, const IpAddress& address) {
     return text && text->address == address;
 }
 
-std::string host_text(const IpAddress& address) {
-    return address.family() == Family::ipv6 ? "[" + address.text() + "]" : address.text();
+bool names(const HostPort& text, const Endpoint& endpoint, Port unwritten) {
+    return text.address == endpoint.address && text.port.value_or(unwritten) == endpoint.port;
 }
 
-/// A port stays unwritten when it was and still is the default.
+/// The host's or the maddr's address (RFC 3261 19.1.1: that is where a request is sent), and the
+/// port of them both.
+bool names(const sip::Uri& uri, const Endpoint& endpoint) {
+    if (uri.host.port.value_or(default_port(uri)) != endpoint.port) return false;
+    return uri.host.address == endpoint.address || names_host(uri.maddr, endpoint.address);
+}
+
+/// With `host` as it stands in a URI. A port stays unwritten when it was and still is the default.
+std::string canonical(const HostPort& text, std::string host, Port port, Port unwritten) {
+    const bool needs_port = text.port.has_value() || port != unwritten;
+    return needs_port ? std::move(host) + ":" + std::to_string(number(port)) : host;
+}
+
 std::string canonical(const HostPort& text, const Endpoint& endpoint, Port unwritten) {
-    const bool needs_port = text.port.has_value() || endpoint.port != unwritten;
-    return needs_port ? endpoint.text() : host_text(endpoint.address);
+    const auto& address = endpoint.address;
+    const bool brackets = address.family() == Family::ipv6;
+    return canonical(text, brackets ? "[" + address.text() + "]" : address.text(), endpoint.port,
+                     unwritten);
 }
 
-Span host_span(const HostPort& text) {
-    const auto brackets =
-        text.address && text.address->family() == Family::ipv6 ? std::uint32_t{1} : 0U;
-    return {text.host.offset - brackets, text.host.length + 2 * brackets};
+/// With its brackets.
+std::string_view host_text(std::string_view text, const HostPort& host) {
+    const auto port = host.port ? host.port_text.length + 1 : 0;
+    return text.substr(host.whole.offset, host.whole.length - port);
 }
+
+/// What of a route's URI is the same on both sides of the NAT: all but its host, port and maddr.
+std::string route_name(std::string_view text, const sip::Uri& uri) {
+    std::string name(uri.user.in(text));
+    const auto params = uri.params.in(text);
+    if (!uri.maddr) return name.append(params);
+    const auto& maddr = uri.maddr->host;
+    name.append(params.substr(0, maddr.offset - uri.params.offset));
+    return name.append(params.substr(maddr.end() - uri.params.offset));
+}
+
+bool same_resource(std::string_view text, Span one, Span other) {
+    if (one.in(text) == other.in(text)) return true;
+    const auto a = sip::parse_uri(text, one);
+    const auto b = sip::parse_uri(text, other);
+    return a && b && a->scheme == b->scheme && a->user.in(text) == b->user.in(text) &&
+           a->host.address == b->host.address &&
+           equal_ignoring_case(a->host.address ? "" : a->host.host.in(text),
+                               b->host.address ? "" : b->host.host.in(text)) &&
+           a->host.port.value_or(default_port(*a)) == b->host.port.value_or(default_port(*b));
+}
+
+/// The party that an identity URI names, from the view of this message.
+enum class Named : std::uint8_t { sender, receiver, both, neither };
 
 class HeaderRewriter {
   public:
@@ -56,27 +91,30 @@ class HeaderRewriter {
           sender_(view.sender),
           receiver_(view.receiver),
           transport_(view.transport),
+          signed_(message.find(HeaderKind::identity) != nullptr),
           spellings_(spellings),
           edits_(edits) {}
 
-    void run() {
+    void run(RewriteRequestUri which) {
         recall();
-        if (message_.is_request()) request_uri();
+        if (message_.is_request() && !(which == RewriteRequestUri::unless_digest && digested())) {
+            request_uri();
+        }
         bool top_via = true;
         for (const auto& header : message_.headers()) {
-            switch (header.kind) {
-                case HeaderKind::via:
+            const auto* rule = rule_of(header.kind);
+            if (rule == nullptr) continue;
+            switch (rule->rule) {
+                case Rule::via:
                     if (top_via) via(header);
                     top_via = false;
                     break;
-                case HeaderKind::contact:
-                    contact(header);
+                case Rule::routable:
+                case Rule::path:
+                    routable(header, *rule);
                     break;
-                case HeaderKind::from:
-                case HeaderKind::to:
-                    identity(header);
-                    break;
-                default:
+                case Rule::identity:
+                    identity(header, *rule);
                     break;
             }
         }
@@ -86,6 +124,8 @@ class HeaderRewriter {
     }
 
   private:
+    // --- the start line and Via ---------------------------------------------------------------
+
     /// For a response: what the request that it answers said.
     void recall() {
         const auto* header = message_.find(HeaderKind::via);
@@ -97,15 +137,24 @@ class HeaderRewriter {
         }
     }
 
+    /// Credentials of this request are bound to its Request-URI.
+    [[nodiscard]] bool digested() const {
+        for (const auto& header : message_.headers()) {
+            if (header.kind != HeaderKind::authorization &&
+                header.kind != HeaderKind::proxy_authorization) {
+                continue;
+            }
+            const auto uri = sip::find_digest_uri(text_, header.value);
+            if (uri && same_resource(text_, *uri, message_.request_uri())) return true;
+        }
+        return false;
+    }
+
     void request_uri() {
         if (!receiver_.translated()) return;
         const auto uri = sip::parse_uri(text_, message_.request_uri());
         if (!uri) return;
-        towards_receiver(*uri, Place::request_uri);
-        if (names_host(uri->maddr, receiver_.shown.address)) {
-            replace(host_span(*uri->maddr), host_text(receiver_.real.address), Place::request_uri,
-                    Why::receiver_inside);
-        }
+        towards_receiver(*uri, {HeaderKind::contact, Place::request_uri, Rule::routable});
     }
 
     void via(const sip::Header& header) {
@@ -128,8 +177,7 @@ class HeaderRewriter {
         replace(via.sent_by.whole, canonical(via.sent_by, sender_.shown, port), Place::via,
                 Why::sender_outside);
         if (names_host(via.maddr, sender_.real.address)) {
-            replace(host_span(*via.maddr), host_text(sender_.shown.address), Place::via,
-                    Why::sender_outside);
+            replace(via.maddr->host, sender_.shown.address.text(), Place::via, Why::sender_outside);
         }
     }
 
@@ -155,93 +203,188 @@ class HeaderRewriter {
         }
     }
 
-    void contact(const sip::Header& header) {
+    // --- routable URIs ------------------------------------------------------------------------
+
+    void routable(const sip::Header& header, const HeaderRule& rule) {
         for (const auto& value : sip::parse_addresses(text_, header.value)) {
-            if (value.star) continue;
             const auto uri = sip::parse_uri(text_, value.uri);
-            if (!uri || !same_transport(*uri)) continue;
-            if (sender_.translated() && from_sender(*uri)) continue;
-            if (receiver_.translated()) towards_receiver(*uri, Place::contact);
+            if (!uri || !same_transport(*uri) || is_ambiguous(*uri, rule)) continue;
+            if (sender_.translated() && from_sender(*uri, rule)) continue;
+            if (receiver_.translated()) towards_receiver(*uri, rule);
         }
+    }
+
+    /// By the grammar '?' before '@' belongs to the user part; of a phone that left the Call-ID in a
+    /// Replaces unescaped it begins the headers, and the host stands before it.
+    [[nodiscard]] bool is_ambiguous(const sip::Uri& uri, const HeaderRule& rule) const {
+        return rule.kind == HeaderKind::refer_to &&
+               uri.user.in(text_).find('?') != std::string_view::npos;
     }
 
     /// True when the URI names the sender.
-    bool from_sender(const sip::Uri& uri) {
-        const auto port = default_port(uri);
-        const bool inside = names(uri.host, sender_.real, port);
-        if (!inside && !names(uri.host, sender_.shown, port)) return false;
-        spellings_.note_contact(sender_, receiver_, uri.user.in(text_), uri.host.whole.in(text_));
+    bool from_sender(const sip::Uri& uri, const HeaderRule& rule) {
+        const bool inside = names(uri, sender_.real);
+        if (!inside && !names(uri, sender_.shown)) return false;
+        note(uri, rule);
         if (inside) {
-            replace(uri.host.whole, canonical(uri.host, sender_.shown, port), Place::contact,
-                    Why::sender_outside);
+            translate(uri, sender_.real, sender_.shown, rule.place, Why::sender_outside);
         }
         return true;
     }
 
-    void towards_receiver(const sip::Uri& uri, Place place) {
+    void towards_receiver(const sip::Uri& uri, const HeaderRule& rule) {
+        if (!same_transport(uri) || !names(uri, receiver_.shown)) return;
+        const auto* written = written_uri(uri, rule);
+        if (written == nullptr) {
+            translate(uri, receiver_.shown, receiver_.real, rule.place, Why::receiver_inside);
+            return;
+        }
+        replace(uri.host.whole, written->host_port, rule.place, Why::restored);
+        if (uri.maddr) replace(uri.maddr->host, written->maddr, rule.place, Why::restored);
+    }
+
+    /// Each address that is the one becomes the other, and the port goes with them.
+    void translate(const sip::Uri& uri, const Endpoint& from, const Endpoint& to, Place place,
+                   Why why) {
         const auto port = default_port(uri);
-        if (!same_transport(uri) || !names(uri.host, receiver_.shown, port)) return;
-        const auto* written = spellings_.contact(receiver_, sender_, uri.user.in(text_));
-        if (written != nullptr) {
-            replace(uri.host.whole, *written, place, Why::restored);
-        } else {
-            replace(uri.host.whole, canonical(uri.host, receiver_.real, port), place,
-                    Why::receiver_inside);
+        if (uri.host.address == from.address) {
+            replace(uri.host.whole, canonical(uri.host, to, port), place, why);
+        } else if (from.port != to.port) {
+            std::string host(host_text(text_, uri.host));
+            replace(uri.host.whole, canonical(uri.host, std::move(host), to.port, port), place,
+                    why);
+        }
+        if (names_host(uri.maddr, from.address)) {
+            replace(uri.maddr->host, to.address.text(), place, why);
         }
     }
 
-    void identity(const sip::Header& header) {
-        const auto values = sip::parse_addresses(text_, header.value);
-        if (values.empty()) return;
-        const auto uri = sip::parse_uri(text_, values.front().uri);
-        if (!uri || !uri->host.address) return;
-        const bool is_from = header.kind == HeaderKind::from;
-        const auto place = is_from ? Place::from : Place::to;
-        if (sender_.translated() && own_identity(*uri, is_from, place)) return;
-        if (receiver_.translated()) returning_identity(*uri, is_from, place);
+    void note(const sip::Uri& uri, const HeaderRule& rule) {
+        const auto maddr = uri.maddr ? uri.maddr->host.in(text_) : std::string_view{};
+        const WrittenUri written{std::string(uri.host.whole.in(text_)), std::string(maddr)};
+        if (rule.rule == Rule::path) {
+            spellings_.note_uri(sender_, receiver_, HeaderKind::route, route_name(text_, uri),
+                                written);
+        } else {
+            spellings_.note_uri(sender_, receiver_, rule.kind, uri.user.in(text_), written);
+        }
     }
 
-    bool own_identity(const sip::Uri& uri, bool is_from, Place place) {
+    const WrittenUri* written_uri(const sip::Uri& uri, const HeaderRule& rule) {
+        const auto look = [&](HeaderKind header, std::string_view name) -> const WrittenUri* {
+            const auto* written = spellings_.uri(receiver_, sender_, header, name);
+            const bool fits = written != nullptr && written->maddr.empty() == !uri.maddr;
+            return fits ? written : nullptr;
+        };
+        if (rule.rule == Rule::path) return look(HeaderKind::route, route_name(text_, uri));
+        const auto user = uri.user.in(text_);
+        // Others refer to a party by the Contact that it gave them.
+        const auto* written = look(rule.kind, user);
+        return written != nullptr ? written : look(HeaderKind::contact, user);
+    }
+
+    // --- identities ---------------------------------------------------------------------------
+
+    void identity(const sip::Header& header, const HeaderRule& rule) {
+        for (const auto& value : sip::parse_addresses(text_, header.value)) {
+            const auto uri = sip::parse_uri(text_, value.uri);
+            if (!uri || !uri->host.address) continue;
+            const auto named = named_by(rule, value);
+            if (sender_.translated() && own_identity(*uri, rule, named)) continue;
+            if (receiver_.translated()) returning_identity(*uri, rule, named);
+        }
+    }
+
+    [[nodiscard]] Named named_by(const HeaderRule& rule, const sip::AddressValue& value) const {
+        const auto caller = message_.is_request() ? Named::sender : Named::receiver;
+        const auto callee = message_.is_request() ? Named::receiver : Named::sender;
+        switch (rule.names) {
+            case Names::caller:
+                return message_.method() == sip::Method::reg ? Named::both : caller;
+            case Names::callee:
+                return message_.method() == sip::Method::reg ? Named::both : callee;
+            case Names::party: {
+                const auto party = sip::find_parameter(text_, value.params, "party");
+                const auto word = party ? party->in(text_) : std::string_view{};
+                if (equal_ignoring_case(word, "calling")) return caller;
+                if (equal_ignoring_case(word, "called")) return callee;
+                return Named::sender;
+            }
+            case Names::sender:
+                return Named::sender;
+            case Names::other:
+            case Names::nobody:
+                break;
+        }
+        return Named::neither;
+    }
+
+    /// True when the URI names the sender.
+    bool own_identity(const sip::Uri& uri, const HeaderRule& rule, Named named) {
         const auto& address = *uri.host.address;
         const bool inside = address == sender_.real.address;
-        const bool names_sender = is_from == message_.is_request();
         if (!inside && address != sender_.shown.address) return false;
         // In a hairpin both sides are shown under this address: each field belongs to one of them.
-        const bool of_receiver = !names_sender && message_.method() != sip::Method::reg;
+        const bool of_receiver = named == Named::receiver;
         if (!inside && of_receiver && address == receiver_.shown.address) return false;
-        const auto host = host_span(uri.host).in(text_);
-        (is_from ? written_.from_host : written_.to_host) = host;
-        if (names_sender) {
-            spellings_.note_identity(sender_, receiver_, message_.value(HeaderKind::call_id), host);
-        }
+        note(uri, rule, named);
         if (inside) {
-            replace(host_span(uri.host), host_text(sender_.shown.address), place,
-                    Why::sender_outside);
+            replace_host(uri, sender_.shown.address.text(), rule, Why::sender_outside);
         }
         return true;
     }
 
-    void returning_identity(const sip::Uri& uri, bool is_from, Place place) {
-        if (*uri.host.address != receiver_.shown.address) return;
-        const bool names_receiver = is_from != message_.is_request();
-        const auto* written = written_identity(is_from, names_receiver);
-        const bool both = message_.method() == sip::Method::reg;
-        if (written != nullptr) {
-            replace(host_span(uri.host), *written, place, Why::restored);
-        } else if (names_receiver || both) {
-            replace(host_span(uri.host), host_text(receiver_.real.address), place,
-                    Why::receiver_inside);
+    void note(const sip::Uri& uri, const HeaderRule& rule, Named named) {
+        const auto host = uri.host.host.in(text_);
+        if (is_dialogs(rule)) {
+            written_.*host_in(rule) = host;
+            if (named != Named::receiver) {
+                const auto call_id = message_.value(HeaderKind::call_id);
+                spellings_.note_identity(sender_, receiver_, call_id, host);
+            }
+        } else {
+            spellings_.note_user(sender_, receiver_, uri.user.in(text_), host);
         }
     }
 
-    const std::string* written_identity(bool is_from, bool names_receiver) {
+    void returning_identity(const sip::Uri& uri, const HeaderRule& rule, Named named) {
+        if (*uri.host.address != receiver_.shown.address) return;
+        const bool names_receiver = named == Named::receiver || named == Named::both;
+        const auto* written = is_dialogs(rule)
+                                  ? written_in_dialog(rule, names_receiver)
+                                  : spellings_.host_of_user(receiver_, sender_, uri.user.in(text_));
+        if (written != nullptr) {
+            replace_host(uri, *written, rule, Why::restored);
+        } else if (names_receiver) {
+            replace_host(uri, receiver_.real.address.text(), rule, Why::receiver_inside);
+        }
+    }
+
+    const std::string* written_in_dialog(const HeaderRule& rule, bool names_receiver) {
         if (answered_ != nullptr) {
-            const auto& host = is_from ? answered_->from_host : answered_->to_host;
+            const auto& host = answered_->*host_in(rule);
             if (!host.empty()) return &host;
         }
         if (!names_receiver) return nullptr;
         return spellings_.identity(receiver_, sender_, message_.value(HeaderKind::call_id));
     }
+
+    /// From and To are the dialog's; the others come and go.
+    static bool is_dialogs(const HeaderRule& rule) {
+        return rule.names == Names::caller || rule.names == Names::callee;
+    }
+
+    static std::string WrittenRequest::*host_in(const HeaderRule& rule) {
+        const bool from = rule.names == Names::caller;
+        return from ? &WrittenRequest::from_host : &WrittenRequest::to_host;
+    }
+
+    void replace_host(const sip::Uri& uri, std::string host, const HeaderRule& rule, Why why) {
+        if (signed_ && is_dialogs(rule)) return;
+        replace(uri.host.host, std::move(host), rule.place, why);
+    }
+
+    // --- both -----------------------------------------------------------------------------------
 
     [[nodiscard]] bool same_transport(const sip::Uri& uri) const {
         return uri.transport.empty() || equal_ignoring_case(uri.transport, to_text(transport_));
@@ -257,6 +400,7 @@ class HeaderRewriter {
     const Party& sender_;
     const Party& receiver_;
     Transport transport_;
+    bool signed_;  ///< From and To are not ours to change
     Spellings& spellings_;
     std::vector<Edit>& edits_;
     std::string_view branch_;
@@ -267,9 +411,9 @@ class HeaderRewriter {
 }  // namespace
 
 void rewrite_headers(const sip::Message& message, const NatView& view, Spellings& spellings,
-                     std::vector<Edit>& edits) {
+                     std::vector<Edit>& edits, RewriteRequestUri request_uri) {
     if (!view.sender.translated() && !view.receiver.translated()) return;
-    HeaderRewriter(message, view, spellings, edits).run();
+    HeaderRewriter(message, view, spellings, edits).run(request_uri);
 }
 
 }  // namespace sipnat

@@ -14,12 +14,14 @@ constexpr std::size_t kLongestText = 300;
 }  // namespace
 
 std::size_t Spellings::Hash::operator()(const Key& key) const noexcept {
-    return hash_mix(hash_mix(std::hash<Endpoint>{}(key.inside), std::hash<IpAddress>{}(key.remote)),
-                    std::hash<std::string>{}(key.name));
+    return hash_mix(
+        hash_mix(std::hash<Endpoint>{}(key.inside), std::hash<IpAddress>{}(key.remote)),
+        hash_mix(std::hash<std::string>{}(key.name), static_cast<std::size_t>(key.header)));
 }
 
-Spellings::Key Spellings::key(const Party& inside, const Party& remote, std::string_view name) {
-    return {inside.real, remote.real.address, std::string(name.substr(0, kLongestName))};
+Spellings::Key Spellings::key(const Party& inside, const Party& remote, std::string_view name,
+                              sip::HeaderKind header) {
+    return {inside.real, remote.real.address, std::string(name), header};
 }
 
 void Spellings::note_request(const Party& inside, const Party& remote, std::string_view branch,
@@ -35,16 +37,16 @@ const WrittenRequest* Spellings::request(const Party& inside, const Party& remot
     return requests_.find(key(inside, remote, branch));
 }
 
-void Spellings::note_contact(const Party& inside, const Party& remote, std::string_view user,
-                             std::string_view host_port) {
-    if (user.size() > kLongestName || host_port.size() > kLongestText) return;
-    contacts_.put(key(inside, remote, user), std::string(host_port));
+void Spellings::note_uri(const Party& inside, const Party& remote, sip::HeaderKind header,
+                         std::string_view name, WrittenUri written) {
+    if (name.size() > kLongestName || written.host_port.size() > kLongestText) return;
+    uris_.put(key(inside, remote, name, header), std::move(written));
 }
 
-const std::string* Spellings::contact(const Party& inside, const Party& remote,
-                                      std::string_view user) {
-    if (user.size() > kLongestName) return nullptr;
-    return contacts_.find(key(inside, remote, user));
+const WrittenUri* Spellings::uri(const Party& inside, const Party& remote, sip::HeaderKind header,
+                                 std::string_view name) {
+    if (name.size() > kLongestName) return nullptr;
+    return uris_.find(key(inside, remote, name, header));
 }
 
 void Spellings::note_identity(const Party& inside, const Party& remote, std::string_view call_id,
@@ -57,6 +59,18 @@ const std::string* Spellings::identity(const Party& inside, const Party& remote,
                                        std::string_view call_id) {
     if (call_id.size() > kLongestName) return nullptr;
     return identities_.find(key(inside, remote, call_id));
+}
+
+void Spellings::note_user(const Party& inside, const Party& remote, std::string_view user,
+                          std::string_view host) {
+    if (user.size() > kLongestName) return;
+    users_.put(key(inside, remote, user), std::string(host));
+}
+
+const std::string* Spellings::host_of_user(const Party& inside, const Party& remote,
+                                           std::string_view user) {
+    if (user.size() > kLongestName) return nullptr;
+    return users_.find(key(inside, remote, user));
 }
 
 }  // namespace sipnat

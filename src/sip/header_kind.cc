@@ -35,6 +35,9 @@ constexpr std::array kHeaders = {
     NamedHeader{"P-Preferred-Identity", HeaderKind::p_preferred_identity},
     NamedHeader{"Diversion", HeaderKind::diversion},
     NamedHeader{"Remote-Party-ID", HeaderKind::remote_party_id},
+    NamedHeader{"Identity", HeaderKind::identity},
+    NamedHeader{"Authorization", HeaderKind::authorization},
+    NamedHeader{"Proxy-Authorization", HeaderKind::proxy_authorization},
     NamedHeader{"Expires", HeaderKind::expires},
 };
 static_assert(kHeaders.size() == static_cast<std::size_t>(HeaderKind::other));
@@ -60,6 +63,8 @@ HeaderKind compact_kind(char letter) {
             return HeaderKind::to;
         case 'v':
             return HeaderKind::via;
+        case 'y':
+            return HeaderKind::identity;
         default:
             return HeaderKind::other;
     }

@@ -131,4 +131,21 @@ std::optional<Via> parse_top_via(std::string_view text, Span header_value) {
     return via;
 }
 
+std::optional<Span> find_digest_uri(std::string_view text, Span header_value) {
+    Scanner scanner(text, header_value);
+    if (!equal_ignoring_case(scanner.take(kToken).in(text), "Digest")) return std::nullopt;
+    for (skip_separators(scanner); !scanner.done(); skip_separators(scanner)) {
+        const auto name = scanner.take(kToken).in(text);
+        scanner.skip_blanks();
+        const bool named = equal_ignoring_case(name, "uri") && scanner.accept('=');
+        const std::size_t begin = scanner.at();
+        if (!scanner.skip_to(",")) return std::nullopt;
+        if (!named) continue;
+        const auto value = trimmed(text, begin, scanner.at());
+        const bool quoted = value.length >= 2 && value.in(text).front() == '"';
+        return quoted ? span_of(value.offset + 1, value.end() - 1) : value;
+    }
+    return std::nullopt;
+}
+
 }  // namespace sipnat::sip

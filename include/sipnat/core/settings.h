@@ -24,12 +24,19 @@ enum class OnNoMedia : std::uint8_t {
     drop,
 };
 
+/// Whether the Request-URI of a request to an inside party is rewritten.
+enum class RewriteRequestUri : std::uint8_t {
+    always,
+    unless_digest,  ///< not where the credentials of the request name it (RFC 7616 3.4)
+};
+
 struct Settings {
     PortRange media_ports{Port{10000}, Port{32767}};
     bool keep_ports = true;  ///< a phone keeps its own port when it is in the range and free
     std::vector<IpAddress> media_hosts;  ///< further inside hosts whose media a party may announce
     OnMalformed on_malformed = OnMalformed::accept;
     OnNoMedia on_no_media = OnNoMedia::headers;
+    RewriteRequestUri rewrite_request_uri = RewriteRequestUri::always;
     std::size_t calls_per_host = 500;
     std::size_t calls = 20000;
     std::size_t media_per_host = 4000;  ///< mappings of one inside host, resting ones too

@@ -61,6 +61,9 @@ enum class HeaderKind : std::uint8_t {
     p_preferred_identity,
     diversion,
     remote_party_id,
+    identity,
+    authorization,
+    proxy_authorization,
     expires,
     other,
 };

@@ -63,6 +63,10 @@ struct Via {
 /// sent-by; of a parameter that stands twice, the first.
 [[nodiscard]] std::optional<Via> parse_top_via(std::string_view text, Span header_value);
 
+/// The uri of Digest credentials (RFC 7616 3.4) in an Authorization or Proxy-Authorization header,
+/// without its quotes; nothing for other schemes, and when it has none.
+[[nodiscard]] std::optional<Span> find_digest_uri(std::string_view text, Span header_value);
+
 /// host[:port] alone in `where`, by the rules of a sent-by: white space around ':' is legal.
 [[nodiscard]] std::optional<HostPort> parse_host_port(std::string_view text, Span where);
 

@@ -79,6 +79,10 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
         {"[nat]\ngateway_pbx = \"asterisk\"\n", "f:2: nat.gateway_pbx: has to be true or false"},
         {"[nat]\non_no_media = \"body\"\n",
          "f:2: nat.on_no_media: \"body\" is not \"headers\" or \"unchanged\" or \"drop\""},
+        {"[nat]\nrewrite_request_uri = false\n",
+         "f:2: nat.rewrite_request_uri: has to be a string"},
+        {"[nat]\nrewrite_request_uri = \"never\"\n",
+         "f:2: nat.rewrite_request_uri: \"never\" is not \"always\" or \"unless_digest\""},
         // queue
         {"[queue]\nfirst = -1\n", "f:2: queue.first: -1 is not from 0 to 65535"},
         {"[queue]\nfirst = 65536\n", "f:2: queue.first: 65536 is not from 0 to 65535"},
@@ -167,6 +171,7 @@ TEST(Config, AnEmptyFileIsTheDefaults) {
     EXPECT_TRUE(parsed->settings.keep_ports);
     EXPECT_EQ(parsed->settings.on_malformed, OnMalformed::accept);
     EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::headers);
+    EXPECT_EQ(parsed->settings.rewrite_request_uri, RewriteRequestUri::always);
     EXPECT_EQ(parsed->settings.calls_per_host, 500U);
     EXPECT_EQ(parsed->settings.calls, 20000U);
     EXPECT_EQ(parsed->settings.media_per_host, 4000U);
@@ -181,6 +186,7 @@ TEST(Config, EverySettingArrives) {
         "[sip]\nudp_ports = [5070, 5060, 5070]\non_malformed = \"drop\"\n"
         "[nat]\nmedia_ports = \"1024-5000\"\nkeep_ports = false\non_no_media = \"unchanged\"\n"
         "gateway_pbx = true\nmedia_hosts = [\"192.168.77.9\", \"fd00::9\"]\n"
+        "rewrite_request_uri = \"unless_digest\"\n"
         "[queue]\nfirst = 65520\ncount = 16\nfail_open = false\n"
         "[limits]\ndialogs = \"7/7\"\nmedia = \"8/9\"\n"
         "[paths]\nstate = \"/a\"\nsocket = \"/b\"\nruleset = \"/c\"\n",
@@ -194,6 +200,7 @@ TEST(Config, EverySettingArrives) {
                 ElementsAre(*IpAddress::parse("192.168.77.9"), *IpAddress::parse("fd00::9")));
     EXPECT_TRUE(parsed->gateway_pbx);
     EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::unchanged);
+    EXPECT_EQ(parsed->settings.rewrite_request_uri, RewriteRequestUri::unless_digest);
     EXPECT_EQ(parsed->queue, (QueueConfiguration{65520, 16, false})) << "the last one is 65535";
     EXPECT_EQ(parsed->settings.calls_per_host, 7U);
     EXPECT_EQ(parsed->settings.calls, 7U);
@@ -245,8 +252,9 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
     ASSERT_TRUE(parsed) << parsed.error().front().message();
     EXPECT_EQ(*parsed, Configuration{});
     for (const char* name :
-         {"udp_ports", "on_malformed", "media_ports", "keep_ports", "media_hosts", "on_no_media", "gateway_pbx",
-          "first", "count", "fail_open", "dialogs", "media", "state", "socket", "ruleset"}) {
+         {"udp_ports", "on_malformed", "media_ports", "keep_ports", "media_hosts", "on_no_media",
+          "gateway_pbx", "rewrite_request_uri", "first", "count", "fail_open", "dialogs", "media",
+          "state", "socket", "ruleset"}) {
         EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
         --enabled;
     }

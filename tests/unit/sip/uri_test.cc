@@ -212,6 +212,8 @@ TEST(ParseAddresses, HostileTextTakesLinearTime) {
         const ExactText text(header);
         EXPECT_FALSE(find_parameter(text.view(), text.span(), "tag"));
         EXPECT_FALSE(parse_top_via(text.view(), text.span()));
+        const ExactText digest("Digest" + header);
+        EXPECT_FALSE(find_digest_uri(digest.view(), digest.span()));
         EXPECT_FALSE(parse_uri(text.view(), text.span()));
     }
 }
@@ -302,6 +304,31 @@ TEST(ParseTopVia, RefusesWhatItCannotRead) {
           "SIP/2.0/UDP h;x=\"", "SIP/2.0/UDP h (open"}) {
         const ExactText text(header);
         EXPECT_FALSE(parse_top_via(text.view(), text.span())) << header;
+    }
+}
+
+TEST(FindDigestUri, FindsItBetweenTheOtherParameters) {
+    struct Case {
+        std::string_view header, uri;
+    };
+    for (const auto& [header, uri] : {
+             Case{R"(Digest username="a", realm="r", uri="sip:a@h;x", response="1")", "sip:a@h;x"},
+             {"dIgEsT\r\n URI = \"sip:h\"", "sip:h"},
+             {"Digest uri=sip:h , nc=1", "sip:h"},
+             {R"(Digest realm="x, uri=\"sip:no\"",uri="sip:a,b@h")", "sip:a,b@h"},
+             {R"(Digest ,, uri="sip:first",uri="sip:second")", "sip:first"},
+             {R"(Digest uri="")", ""},
+             {"Digest uri=", ""},
+             {"Digest uri=\"", "none"},
+             {R"(Digest realm="open, uri="sip:h)", "none"},
+             {R"(Digest nuri="sip:h", uri)", "none"},
+             {R"(Basic uri="sip:h")", "none"},
+             {"Digest", "none"},
+             {"", "none"},
+         }) {
+        const ExactText text(header);
+        const auto found = find_digest_uri(text.view(), text.span());
+        EXPECT_EQ(found ? found->in(text.view()) : "none", uri) << header;
     }
 }
 

@@ -1,0 +1,93 @@
+// What is remembered of an inside party's own texts, and what is forgotten.
+#include "core/spelling.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "lab.h"
+
+namespace sipnat {
+namespace {
+
+using sip::HeaderKind;
+
+const Party kPhone{endpoint("192.168.77.2:5060"), endpoint("203.0.113.1:1024"), true};
+const Party kOtherPhone{endpoint("192.168.77.3:5060"), endpoint("203.0.113.1:1025"), true};
+const Party kServer{endpoint("203.0.113.10:5060"), endpoint("203.0.113.10:5060"), false};
+const Party kOtherServer{endpoint("203.0.113.20:5060"), endpoint("203.0.113.20:5060"), false};
+
+TEST(Spellings, AreOfOnePartyTowardsOneRemoteAddress) {
+    Spellings spellings;
+    spellings.note_uri(kPhone, kServer, HeaderKind::contact, "a", {"192.168.77.2", ""});
+    spellings.note_user(kPhone, kServer, "a", "192.168.77.2");
+    EXPECT_NE(spellings.uri(kPhone, kServer, HeaderKind::contact, "a"), nullptr);
+    EXPECT_NE(spellings.host_of_user(kPhone, kServer, "a"), nullptr);
+    EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::refer_to, "a"), nullptr);
+    EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::contact, "b"), nullptr);
+    EXPECT_EQ(spellings.identity(kPhone, kServer, "a"), nullptr);
+    for (const auto& [inside, remote] :
+         {std::pair{kOtherPhone, kServer}, std::pair{kPhone, kOtherServer}}) {
+        EXPECT_EQ(spellings.uri(inside, remote, HeaderKind::contact, "a"), nullptr);
+        EXPECT_EQ(spellings.host_of_user(inside, remote, "a"), nullptr);
+    }
+}
+
+TEST(Spellings, TheLastOneHolds) {
+    Spellings spellings;
+    spellings.note_uri(kPhone, kServer, HeaderKind::route, ";lr", {"192.168.77.2", ""});
+    spellings.note_uri(kPhone, kServer, HeaderKind::route, ";lr", {"192.168.77.2:5060", ""});
+    EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::route, ";lr")->host_port,
+              "192.168.77.2:5060");
+}
+
+TEST(Spellings, WhatIsTooLongIsNotKept) {
+    const std::string name(256, 'n');
+    const std::string text(300, 't');
+    Spellings spellings;
+    spellings.note_request(kPhone, kServer, name, {text, true, "", ""});
+    spellings.note_uri(kPhone, kServer, HeaderKind::contact, name, {text, ""});
+    spellings.note_identity(kPhone, kServer, name, "h");
+    spellings.note_user(kPhone, kServer, name, "h");
+    EXPECT_NE(spellings.request(kPhone, kServer, name), nullptr);
+    EXPECT_NE(spellings.uri(kPhone, kServer, HeaderKind::contact, name), nullptr);
+    EXPECT_NE(spellings.identity(kPhone, kServer, name), nullptr);
+    EXPECT_NE(spellings.host_of_user(kPhone, kServer, name), nullptr);
+
+    const auto longer = name + "n";
+    spellings.note_request(kPhone, kServer, longer, {"h", true, "", ""});
+    spellings.note_request(kPhone, kServer, "b", {text + "t", true, "", ""});
+    spellings.note_uri(kPhone, kServer, HeaderKind::contact, longer, {"h", ""});
+    spellings.note_uri(kPhone, kServer, HeaderKind::contact, "b", {text + "t", ""});
+    spellings.note_identity(kPhone, kServer, longer, "h");
+    spellings.note_user(kPhone, kServer, longer, "h");
+    for (const auto& other : {longer, std::string("b")}) {
+        EXPECT_EQ(spellings.request(kPhone, kServer, other), nullptr);
+        EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::contact, other), nullptr);
+        EXPECT_EQ(spellings.identity(kPhone, kServer, other), nullptr);
+        EXPECT_EQ(spellings.host_of_user(kPhone, kServer, other), nullptr);
+    }
+}
+
+TEST(Spellings, TheOldestAreForgotten) {
+    Spellings spellings;
+    spellings.note_request(kPhone, kServer, "first", {"h", true, "", ""});
+    spellings.note_uri(kPhone, kServer, HeaderKind::contact, "first", {"h", ""});
+    spellings.note_identity(kPhone, kServer, "first", "h");
+    spellings.note_user(kPhone, kServer, "first", "h");
+    for (int i = 0; i < 16384; ++i) {
+        const auto name = std::to_string(i);
+        spellings.note_request(kPhone, kServer, name, {"h", true, "", ""});
+        spellings.note_uri(kPhone, kServer, HeaderKind::route, name, {"h", ""});
+        spellings.note_identity(kPhone, kServer, name, "h");
+        spellings.note_user(kPhone, kServer, name, "h");
+    }
+    EXPECT_EQ(spellings.request(kPhone, kServer, "first"), nullptr);
+    EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::contact, "first"), nullptr);
+    EXPECT_EQ(spellings.identity(kPhone, kServer, "first"), nullptr);
+    EXPECT_EQ(spellings.host_of_user(kPhone, kServer, "first"), nullptr);
+    EXPECT_NE(spellings.host_of_user(kPhone, kServer, "0"), nullptr);
+}
+
+}  // namespace
+}  // namespace sipnat
