@@ -119,7 +119,7 @@ class HeaderRewriter {
             }
         }
         if (message_.is_request() && sender_.translated()) {
-            spellings_.note_request(sender_, receiver_, branch_, std::move(written_));
+            spellings_.note_request(sender_, receiver_, transaction_, std::move(written_));
         }
     }
 
@@ -131,9 +131,13 @@ class HeaderRewriter {
         const auto* header = message_.find(HeaderKind::via);
         const auto via = sip::parse_top_via(text_, header->value);
         if (!via) return;
-        branch_ = via->branch.in(text_);
+        transaction_ = via->branch.in(text_);
+        if (transaction_.empty()) {  // of RFC 2543: RFC 3261 17.2.3
+            transaction_ = std::string(message_.value(HeaderKind::call_id)) + " " +
+                           std::to_string(message_.cseq().number);
+        }
         if (!message_.is_request() && receiver_.translated()) {
-            answered_ = spellings_.request(receiver_, sender_, branch_);
+            answered_ = spellings_.request(receiver_, sender_, transaction_);
         }
     }
 
@@ -403,7 +407,7 @@ class HeaderRewriter {
     bool signed_;  ///< From and To are not ours to change
     Spellings& spellings_;
     std::vector<Edit>& edits_;
-    std::string_view branch_;
+    std::string transaction_;  ///< the top Via's branch, or what there is in its place
     WrittenRequest written_;
     const WrittenRequest* answered_ = nullptr;
 };

@@ -24,17 +24,17 @@ Spellings::Key Spellings::key(const Party& inside, const Party& remote, std::str
     return {inside.real, remote.real.address, std::string(name), header};
 }
 
-void Spellings::note_request(const Party& inside, const Party& remote, std::string_view branch,
+void Spellings::note_request(const Party& inside, const Party& remote, std::string_view transaction,
                              WrittenRequest written) {
-    if (branch.empty() || branch.size() > kLongestName) return;
+    if (transaction.empty() || transaction.size() > kLongestName) return;
     if (written.sent_by.size() > kLongestText) return;
-    requests_.put(key(inside, remote, branch), std::move(written));
+    requests_.put(key(inside, remote, transaction), std::move(written));
 }
 
 const WrittenRequest* Spellings::request(const Party& inside, const Party& remote,
-                                         std::string_view branch) {
-    if (branch.empty() || branch.size() > kLongestName) return nullptr;
-    return requests_.find(key(inside, remote, branch));
+                                         std::string_view transaction) {
+    if (transaction.empty() || transaction.size() > kLongestName) return nullptr;
+    return requests_.find(key(inside, remote, transaction));
 }
 
 void Spellings::note_uri(const Party& inside, const Party& remote, sip::HeaderKind header,

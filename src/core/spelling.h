@@ -33,11 +33,11 @@ struct WrittenUri {
 
 class Spellings {
   public:
-    /// `branch` is the top Via's.
-    void note_request(const Party& inside, const Party& remote, std::string_view branch,
+    /// `transaction` names it: the top Via's branch.
+    void note_request(const Party& inside, const Party& remote, std::string_view transaction,
                       WrittenRequest written);
     [[nodiscard]] const WrittenRequest* request(const Party& inside, const Party& remote,
-                                                std::string_view branch);
+                                                std::string_view transaction);
 
     /// `name` is what of a URI stays the same on both sides: its user part, and more in a route.
     void note_uri(const Party& inside, const Party& remote, sip::HeaderKind header,

@@ -98,6 +98,9 @@ void check_header(const Message& message, const sip::Header& header) {
             check_addresses(text, header.value);
             check_uri(text, header.value);
             (void)sip::parse_host_port(text, header.value);
+            if (const auto uri = sip::find_digest_uri(text, header.value)) {
+                require(within(header.value, *uri), "a digest's uri is inside its header");
+            }
     }
 }
 

@@ -5,26 +5,11 @@
 #include <ostream>
 #include <string>
 
-#include "lab.h"
+#include "core/header_rewriter.h"
+#include "header_lab.h"
 
 namespace sipnat {
 namespace {
-
-/// A request that differs from an ordinary one in the lines of interest.
-std::string request(std::string_view method, std::string_view lines,
-                    std::string_view uri = "sip:203.0.113.10") {
-    const std::string name(method);
-    auto head = name + " " + std::string(uri) + " SIP/2.0\n" + std::string(lines);
-    const auto add = [&](std::string_view header, const std::string& line) {
-        if (lines.find(header) == std::string_view::npos) head += line + "\n";
-    };
-    add("Via:", "Via: SIP/2.0/UDP 198.51.100.99:5060;branch=z9hG4bK1");
-    add("From:", "From: <sip:x@example.com>;tag=1");
-    add("To:", "To: <sip:x@example.com>");
-    add("Call-ID:", "Call-ID: 1@192.168.77.2");
-    add("CSeq:", "CSeq: 1 " + name);
-    return sip_text(head);
-}
 
 struct HeaderCase {
     const char* what;
@@ -160,6 +145,12 @@ TEST(HeaderRewriting, TheRequestUriOfAnIncomingOneNamesTheReceiver) {
              Case{"sip:alice@203.0.113.1:1024;ob?x=y", "sip:alice@192.168.77.2:5060;ob?x=y"},
              Case{"sip:203.0.113.1:1024;maddr=203.0.113.1",
                   "sip:192.168.77.2:5060;maddr=192.168.77.2"},
+             Case{"sip:alice@203.0.113.1:1024;maddr=198.51.100.1",
+                  "sip:alice@192.168.77.2:5060;maddr=198.51.100.1"},
+             Case{"sip:alice@example.com:1024;maddr=203.0.113.1",
+                  "sip:alice@example.com:5060;maddr=192.168.77.2"},
+             Case{"sip:alice@example.com;maddr=203.0.113.1",
+                  "sip:alice@example.com;maddr=203.0.113.1"},
              Case{"sip:alice@203.0.113.1:1025", "sip:alice@203.0.113.1:1025"},
              Case{"sip:alice@203.0.113.1", "sip:alice@203.0.113.1"},
              Case{"sip:alice@example.com", "sip:alice@example.com"},
@@ -170,6 +161,63 @@ TEST(HeaderRewriting, TheRequestUriOfAnIncomingOneNamesTheReceiver) {
         EXPECT_EQ(sent.text.substr(0, sent.text.find("\r\n")),
                   "OPTIONS " + std::string(after) + " SIP/2.0");
     }
+}
+
+/// The start line of a request that a port forward brings to 192.168.77.5:5060.
+std::string forwarded_line(const std::string& text, RewriteRequestUri setting) {
+    const ExactText exact(text);
+    const auto message = sip::Message::parse(exact.view()).value();
+    const auto view =
+        NatView::of(endpoint("203.0.113.10:5060"), endpoint("203.0.113.10:5060"),
+                    endpoint("203.0.113.1:5060"), endpoint("192.168.77.5:5060"), Transport::udp);
+    Spellings spellings;
+    std::vector<Edit> edits;
+    rewrite_headers(message, view, spellings, edits, setting);
+    std::ranges::sort(edits, {}, [](const Edit& edit) { return edit.span.offset; });
+    const auto after = apply_edits(exact.view(), edits);
+    return after.substr(0, after.find("\r\n"));
+}
+
+TEST(HeaderRewriting, ARequestUriThatCredentialsNameStaysIfTheAdminSaysSo) {
+    struct Case {
+        const char* line;
+        bool stays;
+    };
+    for (const auto& [line, stays] : {
+             Case{"Authorization: Digest realm=\"r\", uri=\"sip:100@203.0.113.1;a=b\", nc=1", true},
+             Case{"Proxy-Authorization: Digest uri=\"sip:100@203.0.113.1;a=b\"", true},
+             Case{"authorization:\tDIGEST\n URI=\"sip:100@203.0.113.1;a=b\"", true},
+             Case{"Authorization: Digest uri=\"sip:100@203.0.113.1:5060\"", true},
+             Case{"Proxy-Authorization: Digest uri=\"sip:other\"\n"
+                  "Authorization: Digest uri=\"sip:100@203.0.113.1\"",
+                  true},
+             Case{"Authorization: Digest uri=\"sip:100@203.0.113.1:5061\"", false},
+             Case{"Authorization: Digest uri=\"sip:101@203.0.113.1\"", false},
+             Case{"Authorization: Digest uri=\"sips:100@203.0.113.1:5060\"", false},
+             Case{"Authorization: Digest uri=\"sip:100@example.com\"", false},
+             Case{"Authorization: Digest realm=\"uri=sip:100@203.0.113.1\"", false},
+             Case{"Authorization: Basic uri=\"sip:100@203.0.113.1;a=b\"", false},
+             Case{"WWW-Authenticate: Digest uri=\"sip:100@203.0.113.1;a=b\"", false},
+             Case{"Subject: none", false},
+         }) {
+        const auto text = request("INVITE", std::string(line) + "\n", "sip:100@203.0.113.1;a=b");
+        EXPECT_EQ(forwarded_line(text, RewriteRequestUri::unless_digest),
+                  std::string("INVITE sip:100@") + (stays ? "203.0.113.1" : "192.168.77.5") +
+                      ";a=b SIP/2.0")
+            << line;
+        EXPECT_EQ(forwarded_line(text, RewriteRequestUri::always),
+                  "INVITE sip:100@192.168.77.5;a=b SIP/2.0")
+            << line;
+    }
+}
+
+TEST(HeaderRewriting, WhatCredentialsNameMayBeAName) {
+    const auto text = request("INVITE", "Authorization: Digest uri=\"sip:Example.COM\"\n",
+                              "sip:example.com;maddr=203.0.113.1");
+    EXPECT_EQ(forwarded_line(text, RewriteRequestUri::unless_digest),
+              "INVITE sip:example.com;maddr=203.0.113.1 SIP/2.0");
+    EXPECT_EQ(forwarded_line(text, RewriteRequestUri::always),
+              "INVITE sip:example.com;maddr=192.168.77.5 SIP/2.0");
 }
 
 // --- there and back -----------------------------------------------------------------------------

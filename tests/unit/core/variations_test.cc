@@ -39,6 +39,12 @@ constexpr std::array<std::string_view, 6> kBodies{
     "v=0\no=- 1 1 IN IP4 192.168.77.2\nt=0 0\nc=IN IP4 0.0.0.0\nm=audio 4000 RTP/AVP 0\n",
     "v=0\nbroken 192.168.77.2\n"};
 
+/// In each of them.
+constexpr std::string_view kOthers =
+    "Record-Route: "
+    "<sip:192.168.77.2;lr>,\n\t<sip:p@192.168.77.2:5060>;x\nPath:<sip:192.168.77.2;ob>"
+    "\nReply-To: sip:alice@192.168.77.2\nRemote-Party-ID: <sip:alice@192.168.77.2>;party=calling\n";
+
 template <class Visit>
 void for_each_variation(Visit visit) {
     for (const auto via : kVias) {
@@ -47,12 +53,12 @@ void for_each_variation(Visit visit) {
                 for (const auto length : kLengths) {
                     for (const auto lines : kBodies) {
                         const auto body = crlf(lines);
-                        auto text =
-                            crlf("INVITE sip:bob@203.0.113.10 SIP/2.0\n" + std::string(via) +
-                                 "\nVia: SIP/2.0/UDP 192.168.77.2;branch=below\n" +
-                                 std::string(contact) + "\n" + std::string(from) +
-                                 "\nTo: <sip:bob@203.0.113.10>\ni: 1@192.168.77.2\nCSeq: 1 "
-                                 "INVITE\nc: application/sdp\n");
+                        auto text = crlf(
+                            "INVITE sip:bob@203.0.113.10 SIP/2.0\n" + std::string(via) +
+                            "\nVia: SIP/2.0/UDP 192.168.77.2;branch=below\n" +
+                            std::string(contact) + "\n" + std::string(kOthers) + std::string(from) +
+                            "\nTo: <sip:bob@203.0.113.10>\ni: 1@192.168.77.2\nCSeq: 1 "
+                            "INVITE\nc: application/sdp\n");
                         if (!length.empty()) {
                             text += std::string(length) + std::to_string(body.size()) + "\r\n";
                         }
