@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "core/endpoint_text.h"
 #include "core/header_rules.h"
 #include "sipnat/base/ascii.h"
 #include "sipnat/sip/uri.h"
@@ -12,72 +13,6 @@ namespace sipnat {
 namespace {
 
 using sip::HeaderKind;
-
-constexpr Port kSipPort{5060};
-constexpr Port kSipsPort{5061};
-
-Port default_port(const sip::Uri& uri) {
-    return uri.scheme == sip::Scheme::sips ? kSipsPort : kSipPort;
-}
-
-Port default_port(const sip::Via& via) {
-    return equal_ignoring_case(via.transport, "TLS") ? kSipsPort : kSipPort;
-}
-
-bool names_host(const std::optional<HostPort>& text, const IpAddress& address) {
-    return text && text->address == address;
-}
-
-bool names(const HostPort& text, const Endpoint& endpoint, Port unwritten) {
-    return text.address == endpoint.address && text.port.value_or(unwritten) == endpoint.port;
-}
-
-/// The host's or the maddr's address (RFC 3261 19.1.1: that is where a request is sent), and the
-/// port of them both.
-bool names(const sip::Uri& uri, const Endpoint& endpoint) {
-    if (uri.host.port.value_or(default_port(uri)) != endpoint.port) return false;
-    return uri.host.address == endpoint.address || names_host(uri.maddr, endpoint.address);
-}
-
-/// With `host` as it stands in a URI. A port stays unwritten when it was and still is the default.
-std::string canonical(const HostPort& text, std::string host, Port port, Port unwritten) {
-    const bool needs_port = text.port.has_value() || port != unwritten;
-    return needs_port ? std::move(host) + ":" + std::to_string(number(port)) : host;
-}
-
-std::string canonical(const HostPort& text, const Endpoint& endpoint, Port unwritten) {
-    const auto& address = endpoint.address;
-    const bool brackets = address.family() == Family::ipv6;
-    return canonical(text, brackets ? "[" + address.text() + "]" : address.text(), endpoint.port,
-                     unwritten);
-}
-
-/// With its brackets.
-std::string_view host_text(std::string_view text, const HostPort& host) {
-    const auto port = host.port ? host.port_text.length + 1 : 0;
-    return text.substr(host.whole.offset, host.whole.length - port);
-}
-
-/// What of a route's URI is the same on both sides of the NAT: all but its host, port and maddr.
-std::string route_name(std::string_view text, const sip::Uri& uri) {
-    std::string name(uri.user.in(text));
-    const auto params = uri.params.in(text);
-    if (!uri.maddr) return name.append(params);
-    const auto& maddr = uri.maddr->host;
-    name.append(params.substr(0, maddr.offset - uri.params.offset));
-    return name.append(params.substr(maddr.end() - uri.params.offset));
-}
-
-bool same_resource(std::string_view text, Span one, Span other) {
-    if (one.in(text) == other.in(text)) return true;
-    const auto a = sip::parse_uri(text, one);
-    const auto b = sip::parse_uri(text, other);
-    return a && b && a->scheme == b->scheme && a->user.in(text) == b->user.in(text) &&
-           a->host.address == b->host.address &&
-           equal_ignoring_case(a->host.address ? "" : a->host.host.in(text),
-                               b->host.address ? "" : b->host.host.in(text)) &&
-           a->host.port.value_or(default_port(*a)) == b->host.port.value_or(default_port(*b));
-}
 
 /// The party that an identity URI names, from the view of this message.
 enum class Named : std::uint8_t { sender, receiver, both, neither };
@@ -149,7 +84,7 @@ class HeaderRewriter {
                 continue;
             }
             const auto uri = sip::find_digest_uri(text_, header.value);
-            if (uri && same_resource(text_, *uri, message_.request_uri())) return true;
+            if (uri && name_the_same(text_, *uri, message_.request_uri())) return true;
         }
         return false;
     }
@@ -229,7 +164,7 @@ class HeaderRewriter {
     bool from_sender(const sip::Uri& uri, const HeaderRule& rule) {
         const bool inside = names(uri, sender_.real);
         if (!inside && !names(uri, sender_.shown)) return false;
-        note(uri, rule);
+        note(uri, rule, inside ? sender_.real.address : sender_.shown.address);
         if (inside) {
             translate(uri, sender_.real, sender_.shown, rule.place, Why::sender_outside);
         }
@@ -244,7 +179,9 @@ class HeaderRewriter {
             return;
         }
         replace(uri.host.whole, written->host_port, rule.place, Why::restored);
-        if (uri.maddr) replace(uri.maddr->host, written->maddr, rule.place, Why::restored);
+        if (!written->maddr.empty()) {
+            replace(uri.maddr->host, written->maddr, rule.place, Why::restored);
+        }
     }
 
     /// Each address that is the one becomes the other, and the port goes with them.
@@ -254,37 +191,49 @@ class HeaderRewriter {
         if (uri.host.address == from.address) {
             replace(uri.host.whole, canonical(uri.host, to, port), place, why);
         } else if (from.port != to.port) {
-            std::string host(host_text(text_, uri.host));
-            replace(uri.host.whole, canonical(uri.host, std::move(host), to.port, port), place,
-                    why);
+            replace(uri.host.whole, with_port(text_, uri.host, to.port, port), place, why);
         }
         if (names_host(uri.maddr, from.address)) {
             replace(uri.maddr->host, to.address.text(), place, why);
         }
     }
 
-    void note(const sip::Uri& uri, const HeaderRule& rule) {
-        const auto maddr = uri.maddr ? uri.maddr->host.in(text_) : std::string_view{};
-        const WrittenUri written{std::string(uri.host.whole.in(text_)), std::string(maddr)};
-        if (rule.rule == Rule::path) {
-            spellings_.note_uri(sender_, receiver_, HeaderKind::route, route_name(text_, uri),
-                                written);
-        } else {
-            spellings_.note_uri(sender_, receiver_, rule.kind, uri.user.in(text_), written);
-        }
+    void note(const sip::Uri& uri, const HeaderRule& rule, const IpAddress& own) {
+        const bool has_maddr = names_host(uri.maddr, own);
+        spellings_.note_uri(sender_, receiver_, memory_of(rule), name_of(uri, rule, own),
+                            {std::string(uri.host.whole.in(text_)),
+                             std::string(has_maddr ? uri.maddr->host.in(text_) : "")});
     }
 
     const WrittenUri* written_uri(const sip::Uri& uri, const HeaderRule& rule) {
-        const auto look = [&](HeaderKind header, std::string_view name) -> const WrittenUri* {
-            const auto* written = spellings_.uri(receiver_, sender_, header, name);
-            const bool fits = written != nullptr && written->maddr.empty() == !uri.maddr;
-            return fits ? written : nullptr;
-        };
-        if (rule.rule == Rule::path) return look(HeaderKind::route, route_name(text_, uri));
-        const auto user = uri.user.in(text_);
+        const auto name = name_of(uri, rule, receiver_.shown.address);
+        const auto* written = spellings_.uri(receiver_, sender_, memory_of(rule), name);
+        if (written != nullptr || rule.rule == Rule::path) return written;
         // Others refer to a party by the Contact that it gave them.
-        const auto* written = look(rule.kind, user);
-        return written != nullptr ? written : look(HeaderKind::contact, user);
+        return spellings_.uri(receiver_, sender_, HeaderKind::contact, name);
+    }
+
+    static HeaderKind memory_of(const HeaderRule& rule) {
+        return rule.rule == Rule::path ? HeaderKind::route : rule.kind;
+    }
+
+    /// What the URI is known by: the same text on both sides of the NAT.
+    [[nodiscard]] std::string name_of(const sip::Uri& uri, const HeaderRule& rule,
+                                      const IpAddress& own) const {
+        std::string name(uri.user.in(text_));
+        const bool has_maddr = names_host(uri.maddr, own);
+        if (uri.host.address != own) name.append("@").append(host_text(text_, uri.host));
+        if (has_maddr) name += ";maddr";
+        if (rule.rule == Rule::path)
+            name += without(uri.params, has_maddr ? uri.maddr->host : Span{});
+        return name;
+    }
+
+    /// `hole`, which is empty or inside, cut out.
+    [[nodiscard]] std::string without(Span whole, Span hole) const {
+        if (hole.empty()) return std::string(whole.in(text_));
+        return std::string(span_of(whole.offset, hole.offset).in(text_))
+            .append(span_of(hole.end(), whole.end()).in(text_));
     }
 
     // --- identities ---------------------------------------------------------------------------
