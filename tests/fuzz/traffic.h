@@ -33,10 +33,6 @@ struct Line {
     }
 };
 
-inline FlowDirection opposite(FlowDirection direction) {
-    return direction == FlowDirection::original ? FlowDirection::reply : FlowDirection::original;
-}
-
 inline Line make_line(std::string_view opener, std::string_view opener_shown,
                       std::string_view other, std::string_view other_shown) {
     const auto side = [](std::string_view real, std::string_view shown, bool inside) {
