@@ -70,6 +70,8 @@ TEST(RoutingHeaders, MaddrIsAnAddressOfItsUri) {
               "Contact: <sip:a@example.com:1024;maddr=203.0.113.1>"},
              {"a name's, with the port", "Route: <sip:example.com:5060;lr;MAddr=192.168.77.2;x>",
               "Route: <sip:example.com:1024;lr;MAddr=203.0.113.1;x>"},
+             {"a name's, in a route", "Route: <sip:example.com;maddr=192.168.77.2;lr>",
+              "Route: <sip:example.com:1024;maddr=203.0.113.1;lr>"},
              {"with another port", "Route: <sip:example.com:5062;maddr=192.168.77.2>",
               "Route: <sip:example.com:5062;maddr=192.168.77.2>"},
              {"another", "Contact: <sip:a@192.168.77.2;maddr=198.51.100.1>",
@@ -221,18 +223,18 @@ TEST(RoutingHeaders, EachHeaderKeepsItsOwnSpelling) {
     Gateway gateway;
     const auto line = gateway.line();
     (void)line.out(request("REFER",
-                           "Contact: <sip:a@192.168.77.2:5060>\nRefer-To: <sip:a@192.168.77.2>\n"
-                           "Record-Route: <sip:a@192.168.77.2>\n"));
-    const auto notify =
-        line.in(request("NOTIFY",
-                        "Refer-To: <sip:a@203.0.113.1:1024>\nRoute: <sip:a@203.0.113.1:1024>\n"
-                        "Reply-To: <sip:a@203.0.113.1:1024>\n",
-                        "sip:a@203.0.113.1:1024"));
-    EXPECT_THAT(notify.text, testing::StartsWith("NOTIFY sip:a@192.168.77.2:5060 SIP/2.0\r\n"));
-    EXPECT_EQ(header_line(notify.text, "Refer-To"), "Refer-To: <sip:a@192.168.77.2>");
-    EXPECT_EQ(header_line(notify.text, "Route"), "Route: <sip:a@192.168.77.2>");
+                           "Contact: <sip:a@192.168.77.2>\nRefer-To: <sip:a@192.168.77.2:05060>\n"
+                           "Record-Route: <sip:a@192.168.77.2:5060>\n"));
+    const auto notify = line.in(request("NOTIFY",
+                                        "Refer-To: <sip:a@203.0.113.1:1024>\n"
+                                        "Route: <sip:a@203.0.113.1:1024>\n"
+                                        "Reply-To: <sip:a@203.0.113.1:1024>\n",
+                                        "sip:a@203.0.113.1:1024"));
+    EXPECT_THAT(notify.text, testing::StartsWith("NOTIFY sip:a@192.168.77.2 SIP/2.0\r\n"));
+    EXPECT_EQ(header_line(notify.text, "Refer-To"), "Refer-To: <sip:a@192.168.77.2:05060>");
+    EXPECT_EQ(header_line(notify.text, "Route"), "Route: <sip:a@192.168.77.2:5060>");
     // Never written: the Contact's, since that is what others know.
-    EXPECT_EQ(header_line(notify.text, "Reply-To"), "Reply-To: <sip:a@192.168.77.2:5060>");
+    EXPECT_EQ(header_line(notify.text, "Reply-To"), "Reply-To: <sip:a@192.168.77.2>");
 }
 
 TEST(RoutingHeaders, AContactIsRememberedWithWhatIsNotOfItsWriter) {
