@@ -19,12 +19,14 @@ constexpr std::size_t kTcpHeader = 20;
 constexpr std::size_t kLargestLength = 65535;
 constexpr std::uint8_t kDontFragment = 0x40;
 
-// Offsets of the fields that with_payload() writes.
+// Offsets of the fields that are written.
 constexpr std::size_t kIpv4TotalLength = 2;
 constexpr std::size_t kIpv4Identification = 4;
 constexpr std::size_t kIpv4Flags = 6;
 constexpr std::size_t kIpv4Checksum = 10;
+constexpr std::size_t kIpv4Source = 12;  // the destination follows, as in IPv6
 constexpr std::size_t kIpv6PayloadLength = 4;
+constexpr std::size_t kIpv6Source = 8;
 constexpr std::size_t kUdpLength = 4;
 constexpr std::size_t kUdpChecksum = 6;
 constexpr std::size_t kTcpChecksum = 16;
@@ -231,6 +233,24 @@ Result<std::vector<std::uint8_t>> with_payload(Bytes packet, const PacketView& v
     }
     finish_ipv4(result, view.network_length);
     return result;
+}
+
+Result<std::vector<std::uint8_t>> with_tuple(Bytes packet, const PacketView& view,
+                                             const Tuple& tuple, std::string_view payload) {
+    const bool ipv4 = view.tuple.source.address.family() == Family::ipv4;
+    const auto headers = packet.first(view.header_length);
+    std::vector<std::uint8_t> changed(headers.begin(), headers.end());
+    const auto source = tuple.source.address.bytes();
+    const auto destination = tuple.destination.address.bytes();
+    const std::size_t at = ipv4 ? kIpv4Source : kIpv6Source;
+    std::ranges::copy(source, changed.begin() + static_cast<std::ptrdiff_t>(at));
+    std::ranges::copy(destination,
+                      changed.begin() + static_cast<std::ptrdiff_t>(at + source.size()));
+    store_be16(changed, view.network_length, number(tuple.source.port));
+    store_be16(changed, view.network_length + 2, number(tuple.destination.port));
+    auto after = view;
+    after.tuple = tuple;
+    return with_payload(changed, after, payload);
 }
 
 }  // namespace sipnat

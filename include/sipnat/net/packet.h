@@ -2,6 +2,7 @@
 //
 //      bytes ─► PacketView::parse ─► { source, destination, transport, payload }
 //      bytes, view, new payload ─► with_payload ─► bytes   (lengths and checksums right)
+//      bytes, view, new endpoints, new payload ─► with_tuple ─► bytes
 //
 // Whole datagrams only: conntrack has put fragments together before a packet reaches the queue.
 // A view borrows: it ends with the bytes that it was made from.
@@ -36,5 +37,11 @@ struct PacketView {
 [[nodiscard]] Result<std::vector<std::uint8_t>> with_payload(std::span<const std::uint8_t> packet,
                                                              const PacketView& view,
                                                              std::string_view payload);
+
+/// The same between the endpoints of `tuple` (of the packet's family and transport), as after NAT.
+[[nodiscard]] Result<std::vector<std::uint8_t>> with_tuple(std::span<const std::uint8_t> packet,
+                                                           const PacketView& view,
+                                                           const Tuple& tuple,
+                                                           std::string_view payload);
 
 }  // namespace sipnat

@@ -218,5 +218,40 @@ TEST(WithPayload, AnEmptyPayloadIsOne) {
     EXPECT_EQ(replaced(kUdpHello, "").size(), 2 * 28U);
 }
 
+Tuple between(std::string_view source, std::string_view destination, Transport transport) {
+    return {Endpoint::parse(source).value(), Endpoint::parse(destination).value(), transport};
+}
+
+TEST(WithTuple, WritesEndpointsAndChecksums) {
+    // Translating back gives the bytes that somebody else computed the checksums of.
+    for (const auto hex : {kUdpHello, kUdpWithOptions, kTcpAbc, kIpv6Abc, kIpv6Extensions}) {
+        const ExactText packet(from_hex(hex));
+        const auto view = PacketView::parse(packet.bytes()).value();
+        const bool ipv4 = view.tuple.source.address.family() == Family::ipv4;
+        const auto other = ipv4
+                               ? between("203.0.113.1:1024", "198.51.100.7:9", view.tuple.transport)
+                               : between("[fd00::1]:1024", "[fd00::2]:9", view.tuple.transport);
+        const auto there = with_tuple(packet.bytes(), view, other, view.payload);
+        ASSERT_TRUE(there);
+        const auto changed = PacketView::parse(*there);
+        ASSERT_TRUE(changed);
+        EXPECT_EQ(changed->tuple, other);
+        EXPECT_EQ(changed->payload, view.payload);
+        const auto back = with_tuple(*there, *changed, view.tuple, changed->payload);
+        ASSERT_TRUE(back);
+        EXPECT_EQ(to_hex(*back), hex);
+    }
+}
+
+TEST(WithTuple, TakesAnotherPayloadAlong) {
+    const ExactText packet(from_hex(kIpv6Abc));
+    const auto view = PacketView::parse(packet.bytes()).value();
+    const auto other = between("[fd00::1]:1024", "[fd00::2]:9", Transport::udp);
+    const auto longer = with_tuple(packet.bytes(), view, other, "abcd");
+    ASSERT_TRUE(longer);
+    EXPECT_EQ(PacketView::parse(*longer)->payload, "abcd");
+    EXPECT_FALSE(with_tuple(packet.bytes(), view, other, std::string(70000, 'x')));
+}
+
 }  // namespace
 }  // namespace sipnat
