@@ -27,6 +27,7 @@ FOLDERS = {
 LIBRARIES = [
     (re.compile(r"lib(mnl|nftnl|netfilter_\w+)/|nftables/|linux/(netfilter|netlink|rtnetlink)"), {"netfilter"}),
     (re.compile(r"osip"), {"core"}),
+    (re.compile(r"pcap"), {"ctl"}),
     (re.compile(r"toml\+\+/"), {"config"}),
     (re.compile(r"CLI/"), {"daemon", "ctl"}),
     (re.compile(r"systemd/"), {"daemon"}),
@@ -36,7 +37,7 @@ LIBRARIES = [
     (re.compile(r"(ctime|random|fstream|iostream|filesystem|thread|unistd\.h|fcntl\.h|poll\.h|time\.h|sys/.*)$"),
      {"netfilter", "config", "control", "daemon", "ctl"}),
 ]
-ONE_FILE = re.compile(r"osip")
+ONE_FILE = {name: re.compile(name) for name in ("osip", "pcap")}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
 
@@ -66,7 +67,7 @@ def fault_of_system(folder, name):
 
 def check(root):
     faults = []
-    in_one_file = {}
+    users = {name: set() for name in ONE_FILE}
     sources = [*root.glob("src/**/*.cc"), *root.glob("src/**/*.h"), *root.glob("include/sipnat/**/*.h")]
     for path in sorted(sources):
         place = path.relative_to(root)
@@ -85,10 +86,12 @@ def check(root):
                 fault = fault_of_quoted(folder, quoted) if quoted else fault_of_system(folder, system)
             if fault:
                 faults.append(f"{place}:{number}: {quoted or system} {fault}")
-            if system and ONE_FILE.match(system):
-                in_one_file.setdefault(str(place), number)
-    if len(in_one_file) != 1:
-        faults.append(f"libosip2 is for one file, and is in: {', '.join(in_one_file) or 'none'}")
+            for name, pattern in ONE_FILE.items():
+                if system and pattern.match(system):
+                    users[name].add(str(place))
+    for name, files in users.items():
+        if len(files) != 1:
+            faults.append(f"lib{name} is for one file, and is in: {', '.join(sorted(files)) or 'none'}")
     if not sources:
         faults.append(f"{root}: no sources")
     return faults

@@ -32,6 +32,28 @@ Json holes_json(const std::vector<Hole>& holes) {
     return list;
 }
 
+void add_decision(Json& json, const Decision& decision, std::string_view message) {
+    auto edits = Json::array();
+    for (const auto& edit : decision.edits)
+        edits.push_back(edit_json(edit, message));
+    json["verdict"] = to_text(decision.verdict);
+    json["reason"] = to_text(decision.reason);
+    json["edits"] = std::move(edits);
+    json["open"] = holes_json(decision.open);
+    json["close"] = holes_json(decision.close);
+}
+
+/// Nanoseconds since 1970 are more than a double holds; their two halves are not.
+double in_seconds(std::chrono::nanoseconds time) {
+    const auto whole = std::chrono::floor<std::chrono::seconds>(time);
+    return static_cast<double>(whole.count()) + static_cast<double>((time - whole).count()) / 1e9;
+}
+
+std::string in_one_line(const Json& json) {
+    // Messages may hold bytes that are no UTF-8.
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 void explain_holes(const std::vector<Hole>& holes, std::string_view what, std::string& text) {
     for (const auto& hole : holes) {
         fmt::format_to(std::back_inserter(text), "{} {}/{}: inside {}, outside {}, remote {}\n",
@@ -43,16 +65,27 @@ void explain_holes(const std::vector<Hole>& holes, std::string_view what, std::s
 }  // namespace
 
 std::string to_json(const Decision& decision, std::string_view message) {
-    auto edits = Json::array();
-    for (const auto& edit : decision.edits)
-        edits.push_back(edit_json(edit, message));
-    const Json json = {{"verdict", to_text(decision.verdict)},
-                       {"reason", to_text(decision.reason)},
-                       {"edits", std::move(edits)},
-                       {"open", holes_json(decision.open)},
-                       {"close", holes_json(decision.close)}};
-    // Messages may hold bytes that are no UTF-8.
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    auto json = Json::object();
+    add_decision(json, decision, message);
+    return in_one_line(json);
+}
+
+std::string to_json(const CapturedPacket& packet, const Decision& decision,
+                    std::string_view message) {
+    Json json = {{"packet", packet.number},
+                 {"time", in_seconds(packet.time)},
+                 {"src", packet.tuple.source.text()},
+                 {"dst", packet.tuple.destination.text()}};
+    add_decision(json, decision, message);
+    return in_one_line(json);
+}
+
+std::string to_json(std::chrono::nanoseconds time, const std::vector<Hole>& closed) {
+    return in_one_line({{"time", in_seconds(time)},
+                        {"reason", "timer"},
+                        {"edits", Json::array()},
+                        {"open", Json::array()},
+                        {"close", holes_json(closed)}});
 }
 
 std::string to_explanation(const Decision& decision, std::string_view message) {

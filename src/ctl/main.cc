@@ -3,6 +3,7 @@
 #include <variant>
 
 #include "ctl/options.h"
+#include "ctl/replay.h"
 #include "ctl/rewrite.h"
 #include "ctl/status.h"
 
@@ -12,6 +13,8 @@ int main(int argc, char** argv) {
         using Chosen = std::decay_t<decltype(options)>;
         if constexpr (std::is_same_v<Chosen, RewriteOptions>) {
             return rewrite(options);
+        } else if constexpr (std::is_same_v<Chosen, ReplayOptions>) {
+            return replay(options);
         } else if constexpr (std::is_same_v<Chosen, StatusOptions>) {
             return status(options);
         } else if constexpr (std::is_same_v<Chosen, MissingCommand>) {

@@ -27,6 +27,64 @@ CLI::Validator range_validator() {
             "LOW-HIGH"};
 }
 
+CLI::Validator nat_validator() {
+    return {[](std::string& text) {
+                return NatRule::parse(text) ? std::string{}
+                                            : "\"" + text + "\" is not NET/BITS=IP of one family";
+            },
+            "INSIDE_NET=OUTSIDE_IP"};
+}
+
+constexpr const char* kReplayHelp =
+    R"(IN.pcap is taken inside: between the phones and the gateway, or on the gateway's inside interface.
+Packets carry the phones' own addresses in both directions: a packet from a host of INSIDE_NET to one
+outside of all of them leaves from OUTSIDE_IP (with its own port where that is free), and one to a host of
+INSIDE_NET came in through the same flow. Packets without such a host get no NAT. Message text is taken as
+it was captured: what phones sent as they wrote it; what came in is what the other side wrote, so if its
+network saw untranslated messages, it quotes inside addresses, which stay.
+Each message goes through the engine in the capture's time, and all media is granted. SIP is looked for in
+UDP; fragments are put together.
+OUT.pcap is what a capture outside would show: endpoints after NAT, outgoing messages rewritten, incoming
+ones as they came. What replay can't read (other protocols, packets cut off) is in it as it was.
+Exit: 0, or 1 when IN.pcap can't be read to its end (what was read is done), or 2.)";
+
+struct ReplayTexts {
+    std::vector<std::string> nat;
+    std::vector<std::uint16_t> ports{5060};
+    bool json = false;
+};
+
+CLI::App* add_replay(CLI::App& app, ReplayTexts& texts, ReplayOptions& options) {
+    auto* replay = app.add_subcommand(
+        "replay", "The daemon's decisions about a capture; no daemon and no root needed");
+    replay
+        ->add_option("--nat", texts.nat,
+                     "source NAT: a network inside, and the address that outside sees; repeatable")
+        ->required()
+        ->check(nat_validator())
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    replay->add_option("--sip-port", texts.ports, "UDP ports of SIP, on either side; repeatable")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 65535))
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    replay->add_option("--out", options.out, "writes what a capture outside would show");
+    replay->add_flag("--json", texts.json, "one JSON object a line instead, without a summary");
+    replay->add_option("IN.pcap", options.file, "pcap or pcapng; - reads standard input")
+        ->required();
+    replay->footer(kReplayHelp);
+    return replay;
+}
+
+void complete(const ReplayTexts& texts, ReplayOptions& options) {
+    for (const auto& text : texts.nat)
+        options.nat.push_back(*NatRule::parse(text));
+    for (const auto port : texts.ports)
+        options.sip_ports.push_back(static_cast<Port>(port));
+    options.output = texts.json ? Output::json : Output::plain;
+}
+
 struct RewriteTexts {
     std::string proto = "udp", src, dst, snat, dnat, range = "10000-32767";
     bool explain = false, json = false;
@@ -81,6 +139,10 @@ Options parse_options(int argc, const char* const* argv) {
     RewriteOptions rewrite;
     const auto* rewrite_command = add_rewrite(app, texts, rewrite);
 
+    ReplayTexts replay_texts;
+    ReplayOptions replay;
+    const auto* replay_command = add_replay(app, replay_texts, replay);
+
     StatusOptions status;
     bool status_json = false;
     const char* socket = std::getenv("SIPNAT_SOCKET");
@@ -91,7 +153,7 @@ Options parse_options(int argc, const char* const* argv) {
 
     std::vector<CLI::App*> missing;
     for (const char* name :
-         {"calls", "registrations", "media", "stats", "reload", "trace", "explain", "replay"}) {
+         {"calls", "registrations", "media", "stats", "reload", "trace", "explain"}) {
         auto* command = app.add_subcommand(name, "not in this version");
         command->allow_extras();
         command->group("");  // not shown in the help
@@ -117,6 +179,10 @@ Options parse_options(int argc, const char* const* argv) {
             return Exit::usage;
         }
         return rewrite;
+    }
+    if (replay_command->parsed()) {
+        complete(replay_texts, replay);
+        return replay;
     }
     if (status_command->parsed()) {
         status.output = status_json ? Output::json : Output::plain;

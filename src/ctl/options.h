@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "ctl/source_nat.h"
 #include "sipnat/core/settings.h"
 #include "sipnat/net/address.h"
 
@@ -28,6 +29,14 @@ struct RewriteOptions {
     std::string file;                ///< "-": standard input
 };
 
+struct ReplayOptions {
+    std::vector<NatRule> nat;
+    std::vector<Port> sip_ports;
+    Output output = Output::plain;
+    std::string file;  ///< "-": standard input
+    std::string out;   ///< empty: none
+};
+
 struct StatusOptions {
     Output output = Output::plain;
     std::string socket;
@@ -38,7 +47,7 @@ struct MissingCommand {
     std::string name;
 };
 
-using Options = std::variant<RewriteOptions, StatusOptions, MissingCommand, Exit>;
+using Options = std::variant<RewriteOptions, ReplayOptions, StatusOptions, MissingCommand, Exit>;
 
 /// The Exit means that there is nothing more to do (help was printed, or the fault).
 [[nodiscard]] Options parse_options(int argc, const char* const* argv);
