@@ -306,7 +306,7 @@ class Engine::Implementation {
 
     void decide(const Packet& packet, const sip::Message& message, const Names& names, Time now) {
         const auto view = view_of(packet);
-        rewrite_headers(message, view, spellings_, decision_.edits);
+        rewrite_headers(message, view, spellings_, decision_.edits, settings_.rewrite_request_uri);
 
         std::optional<Refusal> refusal;
         const auto bodies = read_bodies(message, refusal);

@@ -15,7 +15,6 @@ namespace sipnat {
 
 /// Appends the edits in no particular order and remembers what the sender wrote.
 void rewrite_headers(const sip::Message& message, const NatView& view, Spellings& spellings,
-                     std::vector<Edit>& edits,
-                     RewriteRequestUri request_uri = RewriteRequestUri::always);
+                     std::vector<Edit>& edits, RewriteRequestUri request_uri);
 
 }  // namespace sipnat

@@ -121,7 +121,8 @@ def uris(value, offset):
         stripped = inner.lstrip()
         at += len(inner) - len(stripped)
         found = URI.match(stripped)
-        if not found:
+        # No URI has a blank in it, folded or not (RFC 3261 25.1).
+        if not found or (group == 1 and re.match(r"\s+\S", stripped[found.end():])):
             continue
         # Bare, everything behind ';' is the header's (RFC 3261 20).
         parameters = stripped[found.end():].partition("?")[0] if group == 1 else ""
@@ -217,6 +218,38 @@ def maddr(text, offset, old, new, place):
                        lambda text, bare=bare: text in (bare, f"[{bare}]"), must=False)
 
 
+ROUTED = re.compile(r"<\s*(sips?):(?:[^@<>\s\"]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s<>@;:?\[\]]+)(?::(\d{1,5}))?"
+                    r"(;[^<>?]*)(?:\?[^<>]*)?>", re.I)
+
+
+def routed(value, offset, old, new, place):
+    """URIs that their maddr sends to the endpoint (RFC 3261 19.1.1): it stands for the host, and the port beside the host
+    is its port."""
+    for uri in ROUTED.finditer(blank_quotes(value)):
+        found = MADDR.search(uri[4])
+        transport = re.search(r";transport=([^;]*)", uri[4], re.I)
+        default = 5061 if uri[1].lower() == "sips" else 5060
+        if not found or address(found[2]) != old[0] or (int(uri[3]) if uri[3] else default) != old[1]:
+            continue
+        if transport and transport[1].lower() != "udp":
+            continue
+        host = host_text(new[0]) if address(uri[2]) == old[0] else uri[2]
+        port = f":{new[1]}" if uri[3] or new[1] != default else ""
+        end = uri.end(3) if uri[3] else uri.end(2)
+        yield Span(offset + uri.start(2), end - uri.start(2), place, host + port)
+        bare = str(new[0]) if not found[2].startswith("[") else host_text(new[0])
+        yield Span(offset + uri.start(4) + found.start(2), len(found[2]), place, bare)
+
+
+def uri_spans(value, offset, old, new, place):
+    """Of the URIs of a header's values that name the endpoint."""
+    spans = list(routed(value, offset, old, new, place))
+    taken = {span.offset for span in spans}
+    for host, _ in uris(value, offset):
+        spans += [span for span in full(host, old, new, place) if span.offset not in taken]
+    return spans
+
+
 def identity(message, name, value, offset, old, new, must):
     single = name in ("from", "to")
     if single and "," in re.sub(r"<[^<>]*>", "", blank_quotes(value)):
@@ -237,10 +270,7 @@ def headers(message, old, new, outwards):
     if not outwards and message.is_request:
         uri = message.start.split(" ")[1]
         offset = message.start_offset + message.start.index(" ") + 1
-        for host, (after, parameters) in uris("" if "<" in uri else f"<{uri}>", offset - 1):
-            yield from full(host, old, new, "Request-URI")
-            if host.transport in ("", "udp"):
-                yield from maddr(parameters, after, old, new, "Request-URI")
+        yield from uri_spans("" if "<" in uri else f"<{uri}>", offset - 1, old, new, "Request-URI")
     via = top_via(message)
     if via and message.is_request == outwards and (spans := full(via, old, new, "Via")):
         yield from spans
@@ -256,8 +286,7 @@ def headers(message, old, new, outwards):
                     yield Span(end + found.start(1), len(found[1]), "Via", fresh)
     for header in message.headers:
         if header.name in ROUTABLE:
-            for host, (after, parameters) in uris(header.value, header.offset):
-                yield from full(host, old, new, ROUTABLE[header.name])
+            yield from uri_spans(header.value, header.offset, old, new, ROUTABLE[header.name])
         elif header.name in IDENTITY:
             names_receiver = header.name == ("to" if message.is_request else "from") or message.method == "REGISTER"
             if outwards:

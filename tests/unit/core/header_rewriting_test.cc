@@ -211,6 +211,20 @@ TEST(HeaderRewriting, ARequestUriThatCredentialsNameStaysIfTheAdminSaysSo) {
     }
 }
 
+TEST(HeaderRewriting, TheEngineObeysTheSetting) {
+    for (const auto setting : {RewriteRequestUri::always, RewriteRequestUri::unless_digest}) {
+        Settings settings;
+        settings.rewrite_request_uri = setting;
+        Gateway gateway(settings);
+        const auto text = request("REGISTER", "Authorization: Digest uri=\"sip:100@203.0.113.1\"\n",
+                                  "sip:100@203.0.113.1");
+        const auto seen = gateway.forwarded().in(text).text;
+        EXPECT_EQ(seen.substr(0, seen.find("\r\n")), setting == RewriteRequestUri::always
+                                                         ? "REGISTER sip:100@192.168.77.5 SIP/2.0"
+                                                         : "REGISTER sip:100@203.0.113.1 SIP/2.0");
+    }
+}
+
 TEST(HeaderRewriting, WhatCredentialsNameMayBeAName) {
     const auto text = request("INVITE", "Authorization: Digest uri=\"sip:Example.COM\"\n",
                               "sip:example.com;maddr=203.0.113.1");
