@@ -4,12 +4,13 @@
 #include <string>
 #include <vector>
 
-#include "daemon/executor.h"
 #include "daemon/log.h"
+#include "daemon/mode.h"
 #include "daemon/state_file.h"
 #include "sipnat/base/time.h"
 #include "sipnat/config/config.h"
 #include "sipnat/control/socket.h"
+#include "sipnat/control/status.h"
 #include "sipnat/core/engine.h"
 #include "sipnat/net/packet.h"
 #include "sipnat/netfilter/probe.h"
@@ -30,11 +31,11 @@ class Daemon {
 
   private:
     Daemon(std::string config_file, config::Configuration configuration, netfilter::Probe probe,
-           control::Server control, netfilter::Queue queue, Executor executor, std::string boot);
+           ChosenMode mode, control::Server control, netfilter::Queue queue, Wiring wiring,
+           std::string boot);
 
     void restore();
     void exclude_forwards();
-    void adopt_expectations(bool knows_all_calls);
     [[nodiscard]] Result<void> serve_queue();
     void handle(const netfilter::QueuedPacket& queued, Time now);
     void note_failure(const Packet& packet, const Decision& decision, Time now);
@@ -42,6 +43,7 @@ class Daemon {
     void answer(const netfilter::QueuedPacket& queued, const PacketView& view,
                 const Decision& decision);
     void run_timers(Time now);
+    void keep_up(Time now);
     void close_pending();
     void close(std::span<const Hole> holes);
     void save_changes();
@@ -51,13 +53,15 @@ class Daemon {
     [[nodiscard]] int poll_timeout(Time now) const;
     [[nodiscard]] std::string answer_control(std::string_view request) const;
     [[nodiscard]] std::string status() const;
+    void add_maps_status(control::Status& status) const;
 
     std::string config_file_;
     config::Configuration configuration_;
     netfilter::Probe probe_;
+    ChosenMode mode_;
     control::Server control_;
     netfilter::Queue queue_;
-    Executor executor_;
+    Wiring wiring_;
     std::string boot_;
     StateFile state_file_;
     Engine engine_;
@@ -65,6 +69,8 @@ class Daemon {
     Time started_;
     Time save_again_{};
     std::string state_fault_;     ///< why the state file is not up to date; empty: it is
+    Time keep_up_again_{};
+    FaultLog fault_log_;
     std::vector<Hole> to_close_;  ///< after the verdicts of this batch
 };
 

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <map>
+#include <set>
 #include <utility>
 
+#include "daemon/kernel_checks.h"
 #include "sipnat/netfilter/helper.h"
-#include "sipnat/netfilter/local_ports.h"
 
 namespace sipnat::daemon {
 
@@ -52,12 +52,6 @@ std::vector<Expectation> to_expectations(const std::vector<Hole>& holes) {
     return expectations;
 }
 
-/// The signalling peer of a hole's call, as the gateway routes to it.
-const IpAddress& peer_of(const Hole& hole) {
-    return hole.inside_sends == FlowDirection::original ? hole.master.destination.address
-                                                        : hole.master.source.address;
-}
-
 }  // namespace
 
 Executor::Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
@@ -81,7 +75,7 @@ Result<Executor> Executor::open() {
 }
 
 KernelAnswer Executor::open_holes(const Decision& decision, std::uint32_t mark) {
-    if (auto obstacle = find_obstacle(decision)) return *obstacle;
+    if (auto obstacle = find_obstacle(decision, routes_)) return *obstacle;
 
     // From here on a packet to one of these ports that nobody expects makes no entry.
     const auto ports = guarded(decision.open);
@@ -107,33 +101,6 @@ KernelAnswer Executor::open_guarded(const Decision& decision, std::uint32_t mark
     // The holes are open; what ran ahead of them can't be a reason to close them again.
     if (auto done = forget_early_media(decision.open); !done) answer.text = done.error().text();
     return answer;
-}
-
-std::optional<KernelAnswer> Executor::find_obstacle(const Decision& decision) {
-    for (const auto& hole : decision.open) {
-        if (hole.remote) {
-            const auto beside = is_beside_the_peer(hole);
-            if (!beside) return refused(beside.error());
-            if (!*beside) return KernelAnswer{Kind::no_route, *hole.remote, ""};
-        } else if (hole.inside != hole.outside) {
-            // Expectations come before sockets: a service of the gateway would lose its packets.
-            const auto bound = netfilter::port_is_bound(hole.outside, hole.transport);
-            if (!bound) return refused(bound.error());
-            if (*bound) return KernelAnswer{Kind::port_taken, hole.outside, ""};
-        }
-    }
-    return std::nullopt;
-}
-
-/// SDP names any address it likes. One of the gateway's own, or one behind another interface than
-/// the signalling peer (another inside network, say), is not where that peer's side receives.
-Result<bool> Executor::is_beside_the_peer(const Hole& hole) {
-    const auto remote = routes_.lookup(hole.remote->address);
-    if (!remote) return tl::unexpected(remote.error());
-    if (remote->type != netfilter::RouteType::unicast) return false;
-    const auto peer = routes_.lookup(peer_of(hole));
-    if (!peer) return tl::unexpected(peer.error());
-    return remote->output == peer->output;
 }
 
 /// An expectation needs a confirmed master that has the helper. A flow's first packet is neither,
@@ -199,33 +166,19 @@ Result<void> Executor::close_holes(std::span<const Hole> holes) {
 }
 
 Result<void> Executor::sweep(std::span<const EndedMedia> ended) {
-    if (ended.empty()) return {};
-    std::map<Endpoint, const EndedMedia*> by_endpoint;
-    for (const auto& media : ended) {
-        by_endpoint[media.inside] = &media;
-        by_endpoint[media.outside] = &media;
-    }
-    const auto is_ended = [&](const FlowEntry& flow) {
-        const auto& original = flow.tuples.original;
-        const auto inbound = by_endpoint.find(original.destination);
-        const auto outbound = by_endpoint.find(original.source);
-        return (inbound != by_endpoint.end() && inbound->second->outside == original.destination) ||
-               (outbound != by_endpoint.end() &&
-                outbound->second->outside == flow.tuples.reply.destination);
-    };
-    netfilter::FlowFilter filter;
-    filter.transport = std::nullopt;
-    filter.origin = netfilter::FlowOrigin::expected;
-    auto flows = conntrack_.dump(filter);
-    if (!flows) return tl::unexpected(flows.error());
-    for (const auto& flow : *flows) {
-        if (!is_ended(flow)) continue;
-        if (auto done = conntrack_.remove(flow); !done) return done;
-    }
-    return {};
+    return delete_flows(conntrack_, ended, netfilter::FlowOrigin::expected);
 }
 
-Result<void> Executor::guard_only(const MediaTable& media) {
+TakenOver Executor::take_over(const MediaTable& media, Knowledge knowledge) {
+    TakenOver taken;
+    if (auto done = put_again(media); !done) taken.faults.push_back(done.error());
+    adopt_expectations(media, knowledge, taken);
+    add_reply_destinations(conntrack_, taken);
+    return taken;
+}
+
+/// Guards the ports of these mappings, resting ones for their rest, and no others.
+Result<void> Executor::put_again(const MediaTable& media) {
     const auto flush =
         "flush set inet " + std::string(netfilter::kTable) + " " + netfilter::kMediaSet + "\n";
     if (auto done = netfilter::run_ruleset(flush, netfilter::RulesetMode::load); !done) return done;
@@ -238,15 +191,31 @@ Result<void> Executor::guard_only(const MediaTable& media) {
     return guard_.update({}, ports);
 }
 
-Result<std::vector<Endpoint>> Executor::reply_destinations() {
-    std::vector<Endpoint> endpoints;
-    auto done = conntrack_.for_each({}, [&](const FlowEntry& flow) {
-        if (flow.tuples.reply.destination != flow.tuples.original.source) {
-            endpoints.push_back(flow.tuples.reply.destination);
+/// Expectations that no call of ours has: of calls that ended when the last process did, or, if the
+/// state file does not tell, perhaps of calls that are still up.
+void Executor::adopt_expectations(const MediaTable& media, Knowledge knowledge, TakenOver& taken) {
+    std::set<Tuple> known;
+    for (const auto& [key, mapping] : media.mappings()) {
+        for (const auto& use : mapping.uses) {
+            known.insert(to_expectation(media.hole({key, use.remote})).match);
         }
-    });
-    if (!done) return tl::unexpected(done.error());
-    return endpoints;
+    }
+    const auto expectations = expectations_.dump();
+    if (!expectations) {
+        taken.faults.push_back(expectations.error());
+        return;
+    }
+    for (const auto& expectation : *expectations) {
+        if (known.contains(expectation.match)) continue;
+        if (knowledge == Knowledge::all_calls) {
+            if (auto done = expectations_.remove(expectation); !done) {
+                taken.faults.push_back(done.error());
+            }
+        } else if (number(expectation.match.source.port) == 0) {
+            taken.used_by_others.push_back(
+                {expectation.match.destination, expectation.match.transport});
+        }
+    }
 }
 
 }  // namespace sipnat::daemon

@@ -45,4 +45,11 @@ void PacketLog::note(Reason reason, std::string_view text, Time now) {
     log(Level::warning, fmt::format("{}: {}", to_text(reason), text));
 }
 
+void FaultLog::note(std::string_view text, Time now) {
+    if (text == last_ && now - told_ < std::chrono::minutes(1)) return;
+    last_ = text;
+    told_ = now;
+    log(Level::error, text);
+}
+
 }  // namespace sipnat::daemon

@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "sipnat/base/time.h"
@@ -30,6 +31,16 @@ class PacketLog {
         std::uint64_t left_out = 0;
     };
     std::array<Window, kReasons> windows_{};
+};
+
+/// Faults of the kernel's that each packet may meet again: a text is told once a minute.
+class FaultLog {
+  public:
+    void note(std::string_view text, Time now);
+
+  private:
+    std::string last_;
+    Time told_{};
 };
 
 }  // namespace sipnat::daemon
