@@ -211,7 +211,7 @@ class MapsArm(SipnatArm):
         kind = "map" if name in ("in", "out", "contacts") else "set"
         listed = json.loads(self.gateway.run("nft", "-j", "list", kind, "inet", self.table, name))
         [content] = [one[kind] for one in listed["nftables"] if kind in one]
-        return [f"{name}: {json.dumps(element)}" for element in content.get("elem", [])]
+        return [f"{name}: {_element(element)}" for element in content.get("elem", [])]
 
     def open_media(self) -> list[str]:
         return [*self.elements("in"), *self.elements("streams")]
@@ -222,6 +222,17 @@ class MapsArm(SipnatArm):
     def state(self) -> list[str]:
         names = ("in", "out", "contacts", "signalling", "media", "streams")
         return [*map(str, self.flows()), *(element for name in names for element in self.elements(name))]
+
+
+def _element(json_value: object) -> str:
+    """An element as nft writes it, without its timeout: 203.0.113.1 . 20000 : 192.168.77.2 . 4000"""
+    if isinstance(json_value, dict) and "elem" in json_value:
+        return _element(json_value["elem"]["val"])
+    if isinstance(json_value, dict) and "concat" in json_value:
+        return " . ".join(map(str, json_value["concat"]))
+    if isinstance(json_value, list):
+        return " : ".join(map(_element, json_value))
+    return str(json_value)
 
 
 def _says_ready(listening: socket.socket) -> bool:
