@@ -170,7 +170,9 @@ TEST(ConfigFaults, OutsideTablesAndNetworksAreLimited) {
     for (int i = 1; i <= 17; ++i) {
         tables += "[[outside]]\ninterface = \"wan0\"\naddress = \"203.0.113." + std::to_string(i) +
                   "\"\ninside = [\"10.0.0.0/8\"]\n";
-        if (i == 16) EXPECT_THAT(faults_of(tables), testing::IsEmpty());
+        if (i == 16) {
+            EXPECT_THAT(faults_of(tables), testing::IsEmpty());
+        }
     }
     EXPECT_THAT(faults_of(tables),
                 ElementsAre("f:1: outside has to be 1 to 16 tables: [[outside]]"));
