@@ -273,8 +273,7 @@ class OutsideReader {
             const auto text = element.value_exact<std::string>();
             const auto network = text ? Network::parse(*text) : std::nullopt;
             if (!network || network->address().family() != Family::ipv4) {
-                reader_.fault(&element, full_name + ": " +
-                                            (text ? quoted(*text) : "an element") +
+                reader_.fault(&element, full_name + ": " + (text ? quoted(*text) : "an element") +
                                             " is not an IPv4 network as \"192.168.77.0/24\"");
                 continue;
             }

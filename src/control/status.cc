@@ -103,10 +103,9 @@ std::string to_text(const Status& status) {
          fmt::format("udp {}, queue {}, table {} {}{}", fmt::join(status.udp_ports, ", "),
                      status.queues, status.table, status.table_loaded ? "loaded" : "MISSING",
                      maps ? fmt::format(", {} mapped", status.signalling_mappings) : ""));
-    line("media",
-         fmt::format("ports {}, {} mapped, {} {} made, {} removed", status.media_ports,
-                     status.media_mappings, status.holes_opened, maps ? "holes" : "expectations",
-                     status.holes_closed));
+    line("media", fmt::format("ports {}, {} mapped, {} {} made, {} removed", status.media_ports,
+                              status.media_mappings, status.holes_opened,
+                              maps ? "holes" : "expectations", status.holes_closed));
     line("calls", std::to_string(status.calls));
     for (const auto& [reason, count] : status.packets) {
         line("messages", fmt::format("{} {}", count, reason));

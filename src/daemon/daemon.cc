@@ -97,13 +97,13 @@ void Daemon::restore() {
         log(Level::notice, fmt::format("{} running calls restored", engine_.calls()));
     }
     note_saved(state_file_.replace(engine_.save()), now_by_clock());
-    exclude_forwards();
     const auto knowledge = saved.complete ? Knowledge::all_calls : Knowledge::some_calls;
     const auto taken = wiring_.gate->take_over(engine_.media(), knowledge);
     for (const auto& fault : taken.faults)
         log(Level::error, fault.text());
     for (const auto& [endpoint, transport] : taken.used_by_others)
         engine_.reserve_port(endpoint, transport);
+    exclude_forwards();
     keep_up_again_ = now_by_clock() + kKeepUp;
 }
 
@@ -113,15 +113,13 @@ void Daemon::exclude_forwards() {
         log(Level::error, forwards.error().text());
         return;  // those that were known stay excluded
     }
-    const auto ranges_of = [](const std::vector<netfilter::PortForward>& some) {
-        std::vector<PortRange> ranges;
-        for (const auto& forward : some)
-            ranges.push_back(forward.ports);
-        return ranges;
-    };
-    wiring_.flows->exclude_ports(ranges_of(*forwards));
-    engine_.exclude_ports(
-        ranges_of(overlapping(*std::move(forwards), configuration_.settings.media_ports)));
+    report(wiring_.flows->set_forwards(*forwards), "heed port forwards");
+    std::vector<PortRange> ranges;
+    for (const auto& forward :
+         overlapping(*std::move(forwards), configuration_.settings.media_ports)) {
+        ranges.push_back(forward.ports);
+    }
+    engine_.exclude_ports(ranges);
 }
 
 Result<void> Daemon::run() {
@@ -134,11 +132,10 @@ Result<void> Daemon::run() {
     if (signal_fd.number() < 0) return fail_errno("open", "signalfd", errno);
 
     sd_notify(0, fmt::format("READY=1\nSTATUS=mode {}", to_text(mode_.mode)).c_str());
-    log(Level::notice,
-        fmt::format("ready: mode {} ({}), udp queue {}, media ports {}-{}", to_text(mode_.mode),
-                    mode_.why, queue_text(configuration_.queue),
-                    number(configuration_.settings.media_ports.low),
-                    number(configuration_.settings.media_ports.high)));
+    log(Level::notice, fmt::format("ready: mode {} ({}), udp queue {}, media ports {}-{}",
+                                   to_text(mode_.mode), mode_.why, queue_text(configuration_.queue),
+                                   number(configuration_.settings.media_ports.low),
+                                   number(configuration_.settings.media_ports.high)));
     enum Source { kQueue, kSignal, kControl };
     for (;;) {
         std::array<pollfd, 3> sources{};
@@ -319,9 +316,9 @@ void Daemon::reload() {
         } else {
             configuration_ = *std::move(fresh);
             engine_.set_settings(configuration_.settings);
-            exclude_forwards();
             // After an administrator's "flush ruleset" the set is a new one.
             report(wiring_.gate->put_again(engine_.media()), "put media into the table");
+            exclude_forwards();
             log(Level::notice, "settings reloaded");
         }
     }

@@ -68,7 +68,7 @@ class Daemon {
     PacketLog packet_log_;
     Time started_;
     Time save_again_{};
-    std::string state_fault_;     ///< why the state file is not up to date; empty: it is
+    std::string state_fault_;  ///< why the state file is not up to date; empty: it is
     Time keep_up_again_{};
     FaultLog fault_log_;
     std::vector<Hole> to_close_;  ///< after the verdicts of this batch

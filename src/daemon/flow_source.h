@@ -8,6 +8,7 @@
 
 #include "sipnat/core/engine.h"
 #include "sipnat/net/packet.h"
+#include "sipnat/netfilter/port_forwards.h"
 #include "sipnat/netfilter/queue.h"
 
 namespace sipnat::daemon {
@@ -33,8 +34,12 @@ class FlowSource {
                                          const PacketView& packet, const MediaTable& media,
                                          Time now) = 0;
 
-    /// Ports that the administrator forwards, in the place of those named before.
-    virtual void exclude_ports(const std::vector<PortRange>& /*ranges*/) {}
+    /// The administrator's port forwards, in the place of those named before. After the table was
+    /// loaded or its elements put again.
+    [[nodiscard]] virtual Result<void> set_forwards(
+        const std::vector<netfilter::PortForward>& /*forwards*/) {
+        return {};
+    }
     /// Once a minute.
     [[nodiscard]] virtual Result<void> keep_up(Time /*now*/) { return {}; }
 

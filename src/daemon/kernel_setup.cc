@@ -42,10 +42,9 @@ Result<void> load_maps(const config::Configuration& configuration) {
         inside.insert(inside.end(), way.inside.begin(), way.inside.end());
     const std::vector<netfilter::RulesetVariable> variables{
         udp_ports(configuration),
-        {"interfaces", as_nft_set(configuration.outside,
-                                  [](const config::Outside& way) {
-                                      return "\"" + way.interface + "\"";
-                                  })},
+        {"interfaces",
+         as_nft_set(configuration.outside,
+                    [](const config::Outside& way) { return "\"" + way.interface + "\""; })},
         {"inside", as_nft_set(inside, [](const Network& network) { return network.text(); })},
         {"media_mark", fmt::format("{:#x}", configuration.mark.mark)},
         {"unmask", fmt::format("{:#x}", ~configuration.mark.mask)}};
@@ -122,7 +121,8 @@ std::vector<std::string> warnings_of(Mode mode, const netfilter::Probe& probe,
                                      const config::Configuration& configuration) {
     std::vector<std::string> warnings;
     const auto calls = configuration.settings.calls;
-    if (mode == Mode::expectations && probe.expect_max && *probe.expect_max / kExpectationsACall < calls) {
+    if (mode == Mode::expectations && probe.expect_max &&
+        *probe.expect_max / kExpectationsACall < calls) {
         warnings.push_back(fmt::format(
             "net.netfilter.nf_conntrack_expect_max is {}: enough for {} calls at once, {} are "
             "allowed (set it with sysctl, in the initial network namespace)",

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "sipnat/base/result.h"
 #include "daemon/mode.h"
+#include "sipnat/base/result.h"
 #include "sipnat/config/config.h"
 #include "sipnat/netfilter/port_forwards.h"
 #include "sipnat/netfilter/probe.h"

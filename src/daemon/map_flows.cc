@@ -103,11 +103,13 @@ Result<std::unique_ptr<FlowKernel>> open_flow_kernel() {
 }
 
 MapFlows::MapFlows(std::vector<config::Outside> outside, PortRange ports,
-                   std::unique_ptr<FlowKernel> kernel, std::shared_ptr<SignallingMap> map)
+                   std::vector<Port> sip_ports, std::unique_ptr<FlowKernel> kernel,
+                   std::shared_ptr<SignallingMap> map)
     : outside_(std::move(outside)),
       ports_(ports),
       kernel_(std::move(kernel)),
-      map_(std::move(map)) {}
+      map_(std::move(map)),
+      sip_ports_(std::move(sip_ports)) {}
 
 FoundFlow MapFlows::find(const netfilter::QueuedPacket& /*queued*/, const PacketView& packet,
                          const MediaTable& media, Time now) {
@@ -121,6 +123,13 @@ FoundFlow MapFlows::find(const Tuple& packet, const MediaTable& media, Time now)
     if (*entry) return confirmed(**entry, packet, now);
     if (const auto* mapping = map_->find_outside(packet.destination)) {
         return inbound(*mapping, packet, now);
+    }
+    if (const auto target = forward_target(packet.destination)) {
+        return {KnownFlow{{packet, {*target, packet.source, packet.transport}},
+                          FlowDirection::original,
+                          FlowStanding::helped,
+                          0},
+                ""};
     }
     return outbound(packet, media, now);
 }
@@ -229,14 +238,43 @@ Result<std::optional<Endpoint>> MapFlows::map_anew(const config::Outside& way, c
     return outside;
 }
 
+std::optional<Endpoint> MapFlows::forward_target(const Endpoint& outside) const {
+    if (find_outside(outside_, outside.address) == nullptr) return std::nullopt;
+    for (const auto& forward : forwards_) {
+        if (!forward.address || outside.port < forward.ports.low ||
+            outside.port > forward.ports.high)
+            continue;
+        return Endpoint{*forward.address, forward.port.value_or(outside.port)};
+    }
+    return std::nullopt;
+}
+
+/// A first packet waits before the administrator's rule is asked, so what the rule says has to be
+/// known; once the flow is confirmed, conntrack knows better.
+Result<void> MapFlows::set_forwards(const std::vector<netfilter::PortForward>& forwards) {
+    forwards_ = forwards;
+    NatChanges changes;
+    changes.remove = std::exchange(forwarded_, {});
+    for (const auto& way : outside_) {
+        for (const auto port : sip_ports_) {
+            const Endpoint outside{way.address, port};
+            if (!forward_target(outside)) continue;
+            forwarded_.push_back({netfilter::NatSet::forwarded, outside, std::nullopt, std::nullopt,
+                                  "", std::nullopt});
+        }
+    }
+    changes.add = forwarded_;
+    return changes.empty() ? Result<void>{} : kernel_->update(changes);
+}
+
 /// Cheap questions first: each of the last two is a system call.
 Result<bool> MapFlows::is_free(const Endpoint& outside, const Tuple& packet,
                                const MediaTable& media) {
-    const auto holds_port = [&](const PortRange& range) {
-        return outside.port >= range.low && outside.port <= range.high;
+    const auto holds_port = [&](const netfilter::PortForward& forward) {
+        return outside.port >= forward.ports.low && outside.port <= forward.ports.high;
     };
     if (map_->find_outside(outside) != nullptr || media.find_outside(outside, packet.transport) ||
-        std::ranges::any_of(excluded_, holds_port)) {
+        std::ranges::any_of(forwards_, holds_port)) {
         return false;
     }
     const auto bound = kernel_->is_bound(outside);

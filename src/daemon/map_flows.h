@@ -2,6 +2,8 @@
 //
 //     confirmed in conntrack       its tuples are the truth
 //     to a signalling port of ours from whom the phone talked to: maps back
+//     to a SIP port that the       goes where the rule says
+//     administrator forwards
 //     from inside, leaving by an   a mapping of it, or a new one with a port chosen here; its
 //     interface of [[outside]]     elements are in the kernel before the packet goes on
 //     anything else                none of ours: untouched
@@ -44,7 +46,8 @@ class FlowKernel {
 
 class MapFlows : public FlowSource {
   public:
-    MapFlows(std::vector<config::Outside> outside, PortRange ports,
+    /// `ports` are for mappings whose phone's own port is taken, `sip_ports` what servers listen on.
+    MapFlows(std::vector<config::Outside> outside, PortRange ports, std::vector<Port> sip_ports,
              std::unique_ptr<FlowKernel> kernel, std::shared_ptr<SignallingMap> map);
 
     [[nodiscard]] FoundFlow find(const netfilter::QueuedPacket& queued, const PacketView& packet,
@@ -52,13 +55,15 @@ class MapFlows : public FlowSource {
     /// The same of a packet with these endpoints.
     [[nodiscard]] FoundFlow find(const Tuple& packet, const MediaTable& media, Time now);
 
-    void exclude_ports(const std::vector<PortRange>& ranges) override { excluded_ = ranges; }
+    [[nodiscard]] Result<void> set_forwards(
+        const std::vector<netfilter::PortForward>& forwards) override;
     [[nodiscard]] Result<void> keep_up(Time now) override;
 
   private:
     [[nodiscard]] FoundFlow confirmed(const FlowEntry& entry, const Tuple& packet, Time now);
     [[nodiscard]] FoundFlow inbound(const SignallingMap::Mapping& mapping, const Tuple& packet,
                                     Time now);
+    [[nodiscard]] std::optional<Endpoint> forward_target(const Endpoint& outside) const;
     [[nodiscard]] FoundFlow outbound(const Tuple& packet, const MediaTable& media, Time now);
     [[nodiscard]] Result<const config::Outside*> way_out(const Tuple& packet);
     [[nodiscard]] Result<std::optional<Endpoint>> map_anew(const config::Outside& way,
@@ -73,7 +78,9 @@ class MapFlows : public FlowSource {
     PortRange ports_;
     std::unique_ptr<FlowKernel> kernel_;
     std::shared_ptr<SignallingMap> map_;
-    std::vector<PortRange> excluded_;
+    std::vector<Port> sip_ports_;
+    std::vector<netfilter::PortForward> forwards_;
+    std::vector<netfilter::NatElement> forwarded_;  ///< in the kernel
 };
 
 /// The entry with this address; nothing if there is none. Ends with the list.

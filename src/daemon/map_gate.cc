@@ -34,6 +34,7 @@ std::vector<NatElement> media_elements(const Endpoint& inside, const Endpoint& o
                                        const std::string& interface) {
     return {{NatSet::in, outside, inside, std::nullopt, "", kMediaElementLife},
             {NatSet::out, inside, outside, std::nullopt, interface, kMediaElementLife},
+            {NatSet::hairpin, inside, outside, outside.address, "", kMediaElementLife},
             {NatSet::streams, inside, std::nullopt, std::nullopt, "", kMediaElementLife}};
 }
 
@@ -46,8 +47,7 @@ NatElement resting_guard(const Endpoint& outside) {
 }
 
 MapGate::MapGate(std::vector<config::Outside> outside, std::shared_ptr<SignallingMap> signalling,
-                 netfilter::Conntrack conntrack, netfilter::Routes routes,
-                 netfilter::NatMaps maps)
+                 netfilter::Conntrack conntrack, netfilter::Routes routes, netfilter::NatMaps maps)
     : outside_(std::move(outside)),
       signalling_(std::move(signalling)),
       conntrack_(std::move(conntrack)),
@@ -156,7 +156,8 @@ TakenOver MapGate::take_over(const MediaTable& media, Knowledge knowledge) {
         auto left = maps_.list(NatSet::in);
         if (!left) taken.faults.push_back(left.error());
         for (auto& element : left.value_or(std::vector<NatElement>{})) {
-            if (media.find_outside(element.key, Transport::udp)) continue;
+            const bool is_over = element.lifetime == std::chrono::milliseconds(0);
+            if (is_over || media.find_outside(element.key, Transport::udp)) continue;
             taken.used_by_others.emplace_back(element.key, Transport::udp);
             elements.push_back(std::move(element));
         }

@@ -1,8 +1,8 @@
 // nft-map mode: media through timeout maps of the daemon's own table (nft/sipnat-maps.nft).
 //
-// An inbound hole is an element in `in`, one in `out`, and the guard of its outside port, made in
-// one transaction. Whoever speaks first, both give the same translation, so a hole towards a remote
-// end needs nothing of its own, but that what ran ahead of it is forgotten.
+// An inbound hole is an element in `in`, in `out`, and so on, and the guard of its outside port, made
+// in one transaction. Whoever speaks first, they give the same translation, so a hole towards a
+// remote end needs nothing of its own, but that what ran ahead of it is forgotten.
 #pragma once
 
 #include <memory>

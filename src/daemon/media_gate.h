@@ -15,7 +15,8 @@ enum class Knowledge : bool { some_calls, all_calls };
 
 /// What a start found in the kernel.
 struct TakenOver {
-    std::vector<std::pair<Endpoint, Transport>> used_by_others;  ///< ports that are not ours to give
+    std::vector<std::pair<Endpoint, Transport>>
+        used_by_others;  ///< ports that are not ours to give
     std::vector<Error> faults;
 };
 

@@ -44,10 +44,10 @@ Result<Wiring> wire_maps(const config::Configuration& configuration) {
     if (!kernel) return tl::unexpected(kernel.error());
     auto gate = MapGate::open(configuration.outside, signalling);
     if (!gate) return tl::unexpected(gate.error());
-    return Wiring{std::make_unique<MapFlows>(configuration.outside,
-                                             configuration.settings.media_ports,
-                                             *std::move(kernel), signalling),
-                  *std::move(gate), signalling};
+    return Wiring{
+        std::make_unique<MapFlows>(configuration.outside, configuration.settings.media_ports,
+                                   configuration.udp_ports, *std::move(kernel), signalling),
+        *std::move(gate), signalling};
 }
 
 }  // namespace
@@ -80,8 +80,8 @@ Result<Wiring> wire(Mode mode, const config::Configuration& configuration) {
     if (mode == Mode::maps) return wire_maps(configuration);
     auto executor = Executor::open();
     if (!executor) return tl::unexpected(executor.error());
-    return Wiring{std::make_unique<QueueFlows>(),
-                  std::make_unique<Executor>(*std::move(executor)), nullptr};
+    return Wiring{std::make_unique<QueueFlows>(), std::make_unique<Executor>(*std::move(executor)),
+                  nullptr};
 }
 
 }  // namespace sipnat::daemon

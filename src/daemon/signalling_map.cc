@@ -14,24 +14,24 @@ constexpr int kMostTries = 1000;
 constexpr std::uint16_t kFirstUserPort = 1024;
 
 NatElement contact(const SignallingMap::Mapping& mapping, const IpAddress& sender) {
-    return {NatSet::contacts, mapping.outside,           mapping.inside, sender, "",
+    return {NatSet::contacts,           mapping.outside, mapping.inside, sender, "",
             SignallingMap::kElementLife};
 }
 
 NatElement out(const SignallingMap::Mapping& mapping) {
-    return {NatSet::out,       mapping.inside,     mapping.outside, std::nullopt,
-            mapping.interface, SignallingMap::kElementLife};
+    return {NatSet::out,  mapping.inside,    mapping.outside,
+            std::nullopt, mapping.interface, SignallingMap::kElementLife};
 }
 
 NatElement signalling(const SignallingMap::Mapping& mapping) {
-    return {NatSet::signalling, mapping.outside, std::nullopt, std::nullopt, "",
+    return {NatSet::signalling,         mapping.outside, std::nullopt, std::nullopt, "",
             SignallingMap::kElementLife};
 }
 
 template <class Uses>
 auto most_silent(Uses& senders) {
-    return std::ranges::min_element(
-        senders, {}, [](const auto& sender) { return sender.second.last; });
+    return std::ranges::min_element(senders, {},
+                                    [](const auto& sender) { return sender.second.last; });
 }
 
 }  // namespace
@@ -55,7 +55,8 @@ SignallingMap::Mapping* SignallingMap::at(const Endpoint& outside) {
 SignallingMap::Added SignallingMap::add(const std::string& interface, const Endpoint& inside,
                                         const Endpoint& outside, Time now) {
     Added result;
-    if (by_outside_.contains(outside) || mappings_.contains({outside.address, inside})) return result;
+    if (by_outside_.contains(outside) || mappings_.contains({outside.address, inside}))
+        return result;
     const auto host = of_host_.find(inside.address);
     if (host != of_host_.end() && host->second >= limits_.of_a_host) {
         if (const auto oldest = most_silent_of(inside.address)) end(*oldest, result.changes);
@@ -165,7 +166,7 @@ void SignallingMap::restore(
     const std::vector<NatElement>& contacts,
     const std::function<std::optional<std::string>(const IpAddress&)>& interface_of, Time now) {
     for (const auto& element : contacts) {
-        if (!element.target || !element.sender || !element.lifetime) continue;
+        if (!element.target || !element.address || !element.lifetime) continue;
         const auto interface = interface_of(element.key.address);
         if (!interface) continue;
         const auto* mapping = find_outside(element.key);
@@ -179,7 +180,7 @@ void SignallingMap::restore(
             std::max<std::chrono::milliseconds>(kElementLife - *element.lifetime, {}));
         auto* restored = at(element.key);
         const auto put = now - age;
-        restored->senders[*element.sender] = {put, put};
+        restored->senders[*element.address] = {put, put};
         restored->last = std::max(restored->last, put);
     }
 }

@@ -30,9 +30,9 @@ class SignallingMap {
     static constexpr std::chrono::seconds kElementLife{7200};
 
     struct Limits {
-        std::size_t of_a_host = 64;      ///< mappings of one inside address
-        std::size_t all = 16384;         ///< mappings
-        std::size_t of_a_mapping = 16;   ///< senders
+        std::size_t of_a_host = 64;     ///< mappings of one inside address
+        std::size_t all = 16384;        ///< mappings
+        std::size_t of_a_mapping = 16;  ///< senders
     };
 
     struct Mapping {
@@ -55,8 +55,8 @@ class SignallingMap {
     [[nodiscard]] const Mapping* find_outside(const Endpoint& outside) const;
 
     struct Added {
-        bool added = false;              ///< false: a limit is reached, or an end is mapped already
-        netfilter::NatChanges changes;   ///< what had to go for it: the host's most silent mapping
+        bool added = false;             ///< false: a limit is reached, or an end is mapped already
+        netfilter::NatChanges changes;  ///< what had to go for it: the host's most silent mapping
     };
     [[nodiscard]] Added add(const std::string& interface, const Endpoint& inside,
                             const Endpoint& outside, Time now);
@@ -98,7 +98,7 @@ class SignallingMap {
 /// The outside port for a phone's signalling: its own if that is one (1024 and up) and `is_free`
 /// says so, else the highest of `range` that is, since media takes the lowest. Asks for at most
 /// 1,000 ports.
-[[nodiscard]] std::optional<Port> choose_signalling_port(
-    Port own, const PortRange& range, const std::function<bool(Port)>& is_free);
+[[nodiscard]] std::optional<Port> choose_signalling_port(Port own, const PortRange& range,
+                                                         const std::function<bool(Port)>& is_free);
 
 }  // namespace sipnat::daemon

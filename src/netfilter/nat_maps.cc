@@ -38,8 +38,7 @@ struct NatMaps::Impl {
         std::uint32_t sequence = 0;
         for (std::uint32_t i = 0; i < kBatchSequences; ++i)
             sequence = socket.next_sequence();
-        const auto batch =
-            encode_nat_batch(sequence - (kBatchSequences - 1), remove, add, flush);
+        const auto batch = encode_nat_batch(sequence - (kBatchSequences - 1), remove, add, flush);
         if (!batch) return tl::unexpected(batch.error());
         if (const auto failed = socket.commit(*batch)) {
             return fail_errno("update nft maps", table_text(), failed.value());

@@ -21,8 +21,10 @@ namespace {
 
 constexpr std::size_t kInterfaceSize = 16;  // IFNAMSIZ: nft's type ifname
 constexpr std::size_t kEndpointSize = 8;    // address, port, two zeros
-constexpr std::array kAllSets{NatSet::in,         NatSet::contacts, NatSet::out,
-                              NatSet::signalling, NatSet::media,    NatSet::streams};
+constexpr std::array kAllSets{NatSet::in,      NatSet::contacts,   NatSet::out,
+                              NatSet::hairpin, NatSet::signalling, NatSet::media,
+                              NatSet::streams, NatSet::forwarded};
+static_assert(kAllSets.size() == kNatSets);
 
 struct FreeSet {
     void operator()(nftnl_set* set) const noexcept { nftnl_set_free(set); }
@@ -34,7 +36,12 @@ struct FreeRule {
 using Rule = std::unique_ptr<nftnl_rule, FreeRule>;
 
 bool is_map(NatSet set) {
-    return set == NatSet::in || set == NatSet::contacts || set == NatSet::out;
+    return set == NatSet::in || set == NatSet::contacts || set == NatSet::out ||
+           set == NatSet::hairpin;
+}
+
+bool has_address(NatSet set) {
+    return set == NatSet::contacts || set == NatSet::hairpin;
 }
 
 void append_endpoint(Buffer& key, const Endpoint& endpoint) {
@@ -51,8 +58,8 @@ Buffer key_of(const NatElement& element) {
         key.assign(element.interface.begin(), element.interface.end());
         key.resize(kInterfaceSize);
     }
-    if (element.sender) {
-        const auto bytes = element.sender->bytes();
+    if (element.address) {
+        const auto bytes = element.address->bytes();
         key.insert(key.end(), bytes.begin(), bytes.end());
     }
     append_endpoint(key, element.key);
@@ -62,11 +69,11 @@ Buffer key_of(const NatElement& element) {
 int fault_of(const NatElement& element) {
     const auto is_v6 = [](const IpAddress& address) { return address.family() != Family::ipv4; };
     if (is_v6(element.key.address) || (element.target && is_v6(element.target->address)) ||
-        (element.sender && is_v6(*element.sender))) {
+        (element.address && is_v6(*element.address))) {
         return EAFNOSUPPORT;
     }
     const bool complete = element.target.has_value() == is_map(element.set) &&
-                          element.sender.has_value() == (element.set == NatSet::contacts) &&
+                          element.address.has_value() == has_address(element.set) &&
                           element.interface.empty() == (element.set != NatSet::out) &&
                           element.interface.size() < kInterfaceSize;
     return complete ? 0 : EINVAL;
@@ -196,9 +203,9 @@ bool decode_key(Bytes key, NatElement& element) {
         element.interface = Attribute{0, key.first(kInterfaceSize)}.text();
         key = key.subspan(kInterfaceSize);
     }
-    if (element.set == NatSet::contacts) {
+    if (has_address(element.set)) {
         if (key.size() < 4) return false;
-        element.sender = IpAddress::ipv4(key.first<4>());
+        element.address = IpAddress::ipv4(key.first<4>());
         key = key.subspan(4);
     }
     const auto endpoint = take_endpoint(key);
@@ -249,10 +256,14 @@ const char* name_of(NatSet set) {
             return "signalling";
         case NatSet::media:
             return "media";
+        case NatSet::hairpin:
+            return "hairpin";
         case NatSet::streams:
+            return "streams";
+        case NatSet::forwarded:
             break;
     }
-    return "streams";
+    return "forwarded";
 }
 
 Result<Buffer> encode_nat_batch(std::uint32_t sequence, std::span<const NatElement> remove,

@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import socket
+import tempfile
 from pathlib import Path
 
 from lab import netns
@@ -118,8 +119,8 @@ class SipnatArm(Arm):
 
     def __init__(self, network: Network, gateway: Node, config: str | None = None) -> None:
         super().__init__(network, gateway)
-        self.folder = network.work / gateway.name
-        self.folder.mkdir()
+        # A scenario with several networks, one after the other, has several of these.
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{gateway.name}-", dir=network.work))
         self.config = SOURCE / "systemd" / "sipnat.toml"
         text = self.configuration(self.config.read_text() if config is None else config)
         if text != self.config.read_text():
@@ -151,7 +152,7 @@ class SipnatArm(Arm):
             ready.bind(str(notified))
             ready.setblocking(False)
             self.process = self.gateway.start(
-                self.program("sipnatd"), "--config", str(self.config), log=f"{self.gateway.name}/sipnatd.log",
+                self.program("sipnatd"), "--config", str(self.config), log=f"{self.folder.name}/sipnatd.log",
                 environment={**self.environment, "NOTIFY_SOCKET": str(notified)})
             wait_until(lambda: self._running() and _says_ready(ready), "READY=1 from sipnatd", state=self.report)
 
@@ -208,7 +209,7 @@ class MapsArm(SipnatArm):
 
     def elements(self, name: str) -> list[str]:
         """What a set or map of sipnatd's holds, a line each."""
-        kind = "map" if name in ("in", "out", "contacts") else "set"
+        kind = "map" if name in ("in", "out", "hairpin", "contacts") else "set"
         listed = json.loads(self.gateway.run("nft", "-j", "list", kind, "inet", self.table, name))
         [content] = [one[kind] for one in listed["nftables"] if kind in one]
         return [f"{name}: {_element(element)}" for element in content.get("elem", [])]
@@ -220,7 +221,7 @@ class MapsArm(SipnatArm):
         return [flow for flow in self.flows() if int(flow.fields.get("mark", "0")) & MEDIA_MARK]
 
     def state(self) -> list[str]:
-        names = ("in", "out", "contacts", "signalling", "media", "streams")
+        names = ("in", "out", "hairpin", "contacts", "signalling", "media", "streams", "forwarded")
         return [*map(str, self.flows()), *(element for name in names for element in self.elements(name))]
 
 

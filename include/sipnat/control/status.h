@@ -26,7 +26,7 @@ struct Status {
     std::uint64_t uptime = 0;  ///< seconds
     std::uint64_t calls = 0;
     std::uint64_t signalling_mappings = 0;  ///< of maps: phones' endpoints with an outside port
-    std::uint64_t media_mappings = 0;  ///< inside endpoints with an outside port
+    std::uint64_t media_mappings = 0;       ///< inside endpoints with an outside port
     std::uint64_t holes_opened = 0;
     std::uint64_t holes_closed = 0;
     std::uint64_t queue_overruns = 0;

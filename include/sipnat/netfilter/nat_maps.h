@@ -3,9 +3,11 @@
 //     in          outside:20000                     → 192.168.77.2:4000      media
 //     contacts    203.0.113.10 . outside:1024       → 192.168.77.2:5060      signalling
 //     out         "wan0" . 192.168.77.2:4000        → outside:20000          both
+//     hairpin     outside . 192.168.77.2:4000       → outside:20000          media between phones
 //     signalling  outside:1024
 //     media       outside:20000
 //     streams     192.168.77.2:4000
+//     forwarded   outside:5060
 //
 // One transaction a call, whichever sets it touches: all of it or nothing.
 #pragma once
@@ -24,15 +26,25 @@ namespace sipnat::netfilter {
 
 inline constexpr const char* kMapTable = "sipnat_maps";  ///< of family inet
 
-enum class NatSet : std::uint8_t { in, contacts, out, signalling, media, streams };
-inline constexpr std::size_t kNatSets = 6;
+enum class NatSet : std::uint8_t {
+    in,
+    contacts,
+    out,
+    hairpin,
+    signalling,
+    media,
+    streams,
+    forwarded
+};
+inline constexpr std::size_t kNatSets = 8;
 
 struct NatElement {
     NatSet set = NatSet::in;
     Endpoint key;
-    std::optional<Endpoint> target;   ///< of `in`, `contacts` and `out`
-    std::optional<IpAddress> sender;  ///< of `contacts`
-    std::string interface;            ///< of `out`, up to 15 bytes
+    std::optional<Endpoint> target;  ///< of maps
+    /// The key's first part: the sender of `contacts`, the outside address of `hairpin`.
+    std::optional<IpAddress> address;
+    std::string interface;  ///< the first part of `out`'s, up to 15 bytes
     /// The kernel removes it after this; without, it stays until it is removed.
     std::optional<std::chrono::milliseconds> lifetime;
 

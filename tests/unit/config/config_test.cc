@@ -179,7 +179,8 @@ TEST(ConfigFaults, OutsideTablesAndNetworksAreLimited) {
     std::string networks;
     for (int i = 0; i < 64; ++i)
         networks += "\"10.0." + std::to_string(i) + ".0/24\",";
-    const std::string head = "[[outside]]\ninterface = \"w\"\naddress = \"203.0.113.1\"\ninside = [";
+    const std::string head =
+        "[[outside]]\ninterface = \"w\"\naddress = \"203.0.113.1\"\ninside = [";
     EXPECT_THAT(faults_of(head + networks + "]\n"), testing::IsEmpty());
     EXPECT_THAT(faults_of(head + networks + "\"10.1.0.0/16\"]\n"), SizeIs(1));
 }
@@ -283,7 +284,8 @@ TEST(Config, EverySettingArrives) {
     const auto network = [](const char* text) { return Network::parse(text).value(); };
     const auto address = [](const char* text) { return IpAddress::parse(text).value(); };
     EXPECT_THAT(parsed->outside,
-                ElementsAre(Outside{"wan0", address("203.0.113.1"),
+                ElementsAre(Outside{"wan0",
+                                    address("203.0.113.1"),
                                     {network("10.0.0.0/8"), network("192.168.77.7/32")},
                                     {network("10.9.0.0/16")}},
                             Outside{"wan1", address("198.51.100.1"), {network("10.0.0.0/8")}, {}}));
@@ -331,9 +333,9 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
     const auto parsed = parse(text, kShipped);
     ASSERT_TRUE(parsed) << parsed.error().front().message();
     EXPECT_EQ(*parsed, Configuration{});
-    for (const char* name :
-         {"udp_ports", "on_malformed", "media_ports", "keep_ports", "on_no_media", "first", "count",
-          "fail_open", "dialogs", "state", "socket", "ruleset", "maps_ruleset", "mode", "mark", "mask"}) {
+    for (const char* name : {"udp_ports", "on_malformed", "media_ports", "keep_ports",
+                             "on_no_media", "first", "count", "fail_open", "dialogs", "state",
+                             "socket", "ruleset", "maps_ruleset", "mode", "mark", "mask"}) {
         EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
         --enabled;
     }

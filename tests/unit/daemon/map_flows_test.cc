@@ -66,12 +66,13 @@ struct FakeKernel : FlowKernel {
 
 class MapFlowsTest : public testing::Test {
   protected:
-    explicit MapFlowsTest(std::vector<config::Outside> ways = {way(
-                              "wan0", "203.0.113.1", "192.168.0.0/16", "192.168.9.0/24")})
+    explicit MapFlowsTest(std::vector<config::Outside> ways = {way("wan0", "203.0.113.1",
+                                                                   "192.168.0.0/16",
+                                                                   "192.168.9.0/24")})
         : kernel(new FakeKernel),
           map(std::make_shared<SignallingMap>()),
-          flows(std::move(ways), {Port{10000}, Port{10100}}, std::unique_ptr<FlowKernel>(kernel),
-                map) {
+          flows(std::move(ways), {Port{10000}, Port{10100}}, {Port{5060}, Port{5070}},
+                std::unique_ptr<FlowKernel>(kernel), map) {
         kernel->routes["wan0"] = {address("203.0.113.10"), address("203.0.113.11")};
     }
 
@@ -102,7 +103,7 @@ TEST_F(MapFlowsTest, APhonesFirstPacketGetsItsOwnPort) {
     const auto& add = kernel->updates[0].add;
     ASSERT_EQ(add.size(), 3U);
     EXPECT_EQ(add[0].set, NatSet::contacts);
-    EXPECT_EQ(add[0].sender, address("203.0.113.10"));
+    EXPECT_EQ(add[0].address, address("203.0.113.10"));
     EXPECT_EQ(add[0].target, endpoint(kPhone));
     EXPECT_EQ(add[1].set, NatSet::out);
     EXPECT_EQ(add[1].interface, "wan0");
@@ -127,8 +128,8 @@ TEST_F(MapFlowsTest, APhoneHasOnePortForAllServers) {
 }
 
 TEST_F(MapFlowsTest, PortsOfOthersAreLeftToThem) {
-    kernel->bound = {endpoint("203.0.113.1:5060")};                              // a PBX here
-    flows.exclude_ports({{Port{10100}, Port{10100}}});                           // a port forward
+    kernel->bound = {endpoint("203.0.113.1:5060")};  // a PBX here
+    ASSERT_TRUE(flows.set_forwards({{{Port{10100}, Port{10100}}, "a rule"}}));
     kernel->entries.push_back({tuples("203.0.113.1:10099", kServer, kServer,  // the gateway's own
                                       "203.0.113.1:10099"),
                                0, 0, 0, "", false});
@@ -202,13 +203,42 @@ TEST_F(MapFlowsTest, PortForwardsAreTheAdministratorsToMap) {
     EXPECT_EQ(map->size(), 0U);
 }
 
+TEST_F(MapFlowsTest, AForwardedFirstPacketGoesWhereTheRuleSays) {
+    const netfilter::PortForward plain{{Port{5060}, Port{5069}}, "r", address("192.168.77.2")};
+    const netfilter::PortForward other{
+        {Port{5070}, Port{5070}}, "r", address("192.168.77.3"), Port{5060}};
+    const netfilter::PortForward unknown{{Port{5060}, Port{5070}}, "r"};
+    ASSERT_TRUE(flows.set_forwards({unknown, plain, other}));
+    ASSERT_EQ(kernel->updates.size(), 1U);
+    ASSERT_EQ(kernel->updates[0].add.size(), 2U);
+    EXPECT_EQ(kernel->updates[0].add[0],
+              (NatElement{NatSet::forwarded, endpoint("203.0.113.1:5060"), {}, {}, "", {}}));
+
+    const auto found = find("203.0.113.11:5080", "203.0.113.1:5060");
+    ASSERT_TRUE(found.flow);
+    EXPECT_EQ(found.flow->tuples, tuples("203.0.113.11:5080", "203.0.113.1:5060",
+                                         "192.168.77.2:5060", "203.0.113.11:5080"));
+    EXPECT_EQ(found.flow->direction, FlowDirection::original);
+    EXPECT_EQ(find("203.0.113.11:5080", "203.0.113.1:5070").flow->tuples.reply.source,
+              endpoint("192.168.77.3:5060"));
+    EXPECT_FALSE(find("203.0.113.11:5080", "203.0.113.1:5071").flow);
+    EXPECT_FALSE(find("203.0.113.11:5080", "198.51.100.1:5060").flow) << "another address";
+    EXPECT_NE(find(kPhone, kServer).flow->tuples.reply.destination, endpoint("203.0.113.1:5060"))
+        << "the forwarded port is the administrator's";
+
+    kernel->updates.clear();
+    ASSERT_TRUE(flows.set_forwards({}));
+    ASSERT_EQ(kernel->updates.size(), 1U);
+    EXPECT_EQ(kernel->updates[0].remove.size(), 2U);
+    EXPECT_THAT(kernel->updates[0].add, IsEmpty());
+}
+
 TEST_F(MapFlowsTest, FlowsWithoutNatOrWithAnotherAddressAreUntouched) {
     kernel->entries.push_back({tuples(kPhone, kServer, kServer, kPhone), 0, 0, 0, "", false});
     EXPECT_FALSE(find(kPhone, kServer).flow);
     kernel->entries[0].tuples = tuples(kPhone, kServer, kServer, "198.51.100.1:1024");
     EXPECT_FALSE(find(kPhone, kServer).flow);
-    kernel->entries[0].tuples =
-        tuples("192.168.9.2:5060", kServer, kServer, "203.0.113.1:1024");
+    kernel->entries[0].tuples = tuples("192.168.9.2:5060", kServer, kServer, "203.0.113.1:1024");
     EXPECT_FALSE(find("192.168.9.2:5060", kServer).flow) << "an exception";
     EXPECT_THAT(kernel->forgotten, IsEmpty());
 }

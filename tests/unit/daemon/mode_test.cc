@@ -44,9 +44,10 @@ TEST(ChooseMode, AnotherKernelHasMapsWhereTheWayOutIsKnown) {
     ASSERT_FALSE(without);
     EXPECT_THAT(
         without.error(),
-        ElementsAre("missing: glue: not there (remedy: modprobe glue)",
-                    "missing: paste: nor this (remedy: buy some)",
-                    "or do without them, in nft-map mode (remedy: an [[outside]] in the settings)"));
+        ElementsAre(
+            "missing: glue: not there (remedy: modprobe glue)",
+            "missing: paste: nor this (remedy: buy some)",
+            "or do without them, in nft-map mode (remedy: an [[outside]] in the settings)"));
 }
 
 TEST(ChooseMode, TheSettingDecides) {
@@ -74,6 +75,7 @@ TEST(MediaElements, LeadBothWays) {
         ElementsAre(
             NatElement{NatSet::in, outside, inside, std::nullopt, "", kMediaElementLife},
             NatElement{NatSet::out, inside, outside, std::nullopt, "wan0", kMediaElementLife},
+            NatElement{NatSet::hairpin, inside, outside, outside.address, "", kMediaElementLife},
             NatElement{NatSet::streams, inside, std::nullopt, std::nullopt, "",
                        kMediaElementLife}));
     EXPECT_EQ(media_guard(outside), (NatElement{NatSet::media, outside, std::nullopt, std::nullopt,

@@ -99,9 +99,9 @@ TEST(SignallingMap, SilenceEndsSendersAndThenTheMapping) {
 
 TEST(SignallingMap, OverTheLimitOfAHostItsMostSilentMappingGoes) {
     auto map = with_one({.of_a_host = 2, .all = 10, .of_a_mapping = 2});
-    ASSERT_TRUE(map.add("wan0", endpoint("192.168.77.2:5070"), endpoint("203.0.113.1:5070"),
-                        kStart + 1s)
-                    .added);
+    ASSERT_TRUE(
+        map.add("wan0", endpoint("192.168.77.2:5070"), endpoint("203.0.113.1:5070"), kStart + 1s)
+            .added);
     (void)map.touch(kOutside, kServer, kStart + 2s);
     const auto third =
         map.add("wan0", endpoint("192.168.77.2:5080"), endpoint("203.0.113.1:5080"), kStart + 3s);
@@ -152,7 +152,7 @@ TEST(SignallingMap, ComesBackFromTheKernel) {
     elsewhere.key = endpoint("198.51.100.1:5060");
     auto contradicting = left;
     contradicting.target = endpoint("192.168.77.3:5060");
-    contradicting.sender = kOther;
+    contradicting.address = kOther;
     auto forever = left;
     forever.key.port = Port{5070};
     forever.lifetime.reset();

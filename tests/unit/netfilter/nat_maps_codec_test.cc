@@ -1,9 +1,10 @@
 // nft-map mode on the wire: batches of elements, their dump, and iptables' queue target.
+#include "netfilter/nat_maps_codec.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "netfilter/bytes.h"
-#include "netfilter/nat_maps_codec.h"
 
 namespace sipnat::netfilter {
 namespace {
@@ -15,8 +16,12 @@ Endpoint endpoint(const char* text) {
 }
 
 NatElement out_element() {
-    return {NatSet::out, endpoint("192.168.77.2:4000"), endpoint("203.0.113.1:20000"), std::nullopt,
-            "wan0", 60s};
+    return {NatSet::out,
+            endpoint("192.168.77.2:4000"),
+            endpoint("203.0.113.1:20000"),
+            std::nullopt,
+            "wan0",
+            60s};
 }
 NatElement contact_element() {
     return {NatSet::contacts,
@@ -86,13 +91,17 @@ TEST(NatBatch, CanEmptyAllSets) {
         1000 0100 7369706e61745f6d61707300 0d00 0200 636f6e746163747300 000000
         2c000000 0e0a 0100 04000000 00000000 01 00 0000
         1000 0100 7369706e61745f6d61707300 0800 0200 6f757400
-        34000000 0e0a 0100 05000000 00000000 01 00 0000
+        30000000 0e0a 0100 05000000 00000000 01 00 0000
+        1000 0100 7369706e61745f6d61707300 0c00 0200 6861697270696e00
+        34000000 0e0a 0100 06000000 00000000 01 00 0000
         1000 0100 7369706e61745f6d61707300 0f00 0200 7369676e616c6c696e6700 00
-        30000000 0e0a 0100 06000000 00000000 01 00 0000
+        30000000 0e0a 0100 07000000 00000000 01 00 0000
         1000 0100 7369706e61745f6d61707300 0a00 0200 6d6564696100 0000
-        30000000 0e0a 0500 07000000 00000000 01 00 0000   # REQUEST|ACK
+        30000000 0e0a 0100 08000000 00000000 01 00 0000
         1000 0100 7369706e61745f6d61707300 0c00 0200 73747265616d7300
-        14000000 1100 0100 08000000 00000000 00 00 000a
+        34000000 0e0a 0500 09000000 00000000 01 00 0000   # REQUEST|ACK
+        1000 0100 7369706e61745f6d61707300 0e00 0200 666f7277617264656400 0000
+        14000000 1100 0100 0a000000 00000000 00 00 000a
     )"));
 }
 
@@ -107,6 +116,10 @@ TEST(NatBatch, RefusesElementsThatTheirSetCantHold) {
     EXPECT_EQ(code(out_element()), 0);
     EXPECT_EQ(code(contact_element()), 0);
     EXPECT_EQ(code(media_element()), 0);
+    EXPECT_EQ(code({NatSet::hairpin, endpoint("192.168.77.2:4000"), endpoint("203.0.113.1:20000"),
+                    IpAddress::parse("203.0.113.1").value(), "", 60s}),
+              0);
+    EXPECT_EQ(code({NatSet::forwarded, endpoint("203.0.113.1:5060"), {}, {}, "", {}}), 0);
     auto changed = out_element();
     changed.key = endpoint("[2001:db8::1]:4000");
     EXPECT_EQ(code(changed), EAFNOSUPPORT);
@@ -114,7 +127,7 @@ TEST(NatBatch, RefusesElementsThatTheirSetCantHold) {
     changed.target = endpoint("[2001:db8::1]:4000");
     EXPECT_EQ(code(changed), EAFNOSUPPORT);
     changed = contact_element();
-    changed.sender = IpAddress::parse("::1").value();
+    changed.address = IpAddress::parse("::1").value();
     EXPECT_EQ(code(changed), EAFNOSUPPORT);
     changed = out_element();
     changed.target.reset();
@@ -126,7 +139,7 @@ TEST(NatBatch, RefusesElementsThatTheirSetCantHold) {
     changed.interface = "sixteen-letters0";
     EXPECT_EQ(code(changed), EINVAL);
     changed = contact_element();
-    changed.sender.reset();
+    changed.address.reset();
     EXPECT_EQ(code(changed), EINVAL);
     changed = media_element();
     changed.target = endpoint("192.168.77.2:4000");
@@ -179,15 +192,16 @@ TEST(NatList, ReadsKeysTargetsAndWhatIsLeft) {
     elements.clear();
     ASSERT_TRUE(decode_elements(from_hex(kOut), NatSet::out, elements));
     ASSERT_EQ(elements.size(), 2U);
-    EXPECT_EQ(elements[1], (NatElement{NatSet::out, endpoint("192.168.77.2:5060"),
-                                       endpoint("203.0.113.1:1024"), std::nullopt, "wan0",
-                                       7199764ms}));
+    EXPECT_EQ(elements[1],
+              (NatElement{NatSet::out, endpoint("192.168.77.2:5060"), endpoint("203.0.113.1:1024"),
+                          std::nullopt, "wan0", 7199764ms}));
     EXPECT_TRUE(decode_elements({}, NatSet::out, elements)) << "an empty set's answer";
 }
 
 TEST(NatList, RefusesKeysOfAnotherSet) {
     std::vector<NatElement> elements;
-    for (const NatSet set : {NatSet::in, NatSet::out, NatSet::media, NatSet::streams}) {
+    for (const NatSet set :
+         {NatSet::in, NatSet::out, NatSet::media, NatSet::streams, NatSet::forwarded}) {
         EXPECT_FALSE(decode_elements(from_hex(kContacts), set, elements)) << name_of(set);
     }
 }
