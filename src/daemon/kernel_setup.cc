@@ -1,10 +1,12 @@
 #include "daemon/kernel_setup.h"
 
 #include <fmt/format.h>
+#include <net/if.h>
 
 #include <vector>
 
 #include "sipnat/netfilter/nat_maps.h"
+#include "sipnat/netfilter/route.h"
 #include "sipnat/netfilter/ruleset.h"
 
 namespace sipnat::daemon {
@@ -117,6 +119,29 @@ std::string overlap_text(const netfilter::PortForward& forward) {
         number(forward.ports.low), number(forward.ports.high), forward.rule);
 }
 
+namespace {
+
+/// What [[outside]] says and this machine does not bear out, as after a change of address.
+void warn_of_outside(const std::vector<config::Outside>& outside,
+                     std::vector<std::string>& warnings) {
+    auto routes = netfilter::Routes::open();
+    for (const auto& way : outside) {
+        if (if_nametoindex(way.interface.c_str()) == 0) {
+            warnings.push_back("outside.interface: there is no " + way.interface);
+        }
+        const auto route =
+            routes.and_then([&](netfilter::Routes& opened) { return opened.lookup(way.address); });
+        if (!route) {
+            warnings.push_back(route.error().text());
+        } else if (route->type != netfilter::RouteType::local) {
+            warnings.push_back("outside.address: " + way.address.text() +
+                               " is none of this gateway's");
+        }
+    }
+}
+
+}  // namespace
+
 std::vector<std::string> warnings_of(Mode mode, const netfilter::Probe& probe,
                                      const config::Configuration& configuration) {
     std::vector<std::string> warnings;
@@ -128,6 +153,7 @@ std::vector<std::string> warnings_of(Mode mode, const netfilter::Probe& probe,
             "allowed (set it with sysctl, in the initial network namespace)",
             *probe.expect_max, *probe.expect_max / kExpectationsACall, calls));
     }
+    if (mode == Mode::maps) warn_of_outside(configuration.outside, warnings);
     const auto forwards = overlapping_forwards(configuration.settings.media_ports);
     if (!forwards) {
         warnings.push_back(forwards.error().text());

@@ -46,10 +46,11 @@ void PacketLog::note(Reason reason, std::string_view text, Time now) {
 }
 
 void FaultLog::note(std::string_view text, Time now) {
-    if (text == last_ && now - told_ < std::chrono::minutes(1)) return;
-    last_ = text;
-    told_ = now;
-    log(Level::error, text);
+    if (now - begin_ >= std::chrono::minutes(1)) {
+        begin_ = now;
+        lines_ = 0;
+    }
+    if (++lines_ <= kLinesAMinute) log(Level::error, text);
 }
 
 }  // namespace sipnat::daemon

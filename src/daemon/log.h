@@ -5,7 +5,6 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "sipnat/base/time.h"
@@ -33,14 +32,15 @@ class PacketLog {
     std::array<Window, kReasons> windows_{};
 };
 
-/// Faults of the kernel's that each packet may meet again: a text is told once a minute.
+/// Faults of the kernel's, which each packet may meet again: so many lines a minute.
 class FaultLog {
   public:
     void note(std::string_view text, Time now);
 
   private:
-    std::string last_;
-    Time told_{};
+    static constexpr int kLinesAMinute = 10;
+    Time begin_{};
+    int lines_ = 0;
 };
 
 }  // namespace sipnat::daemon
