@@ -28,6 +28,9 @@ constexpr std::chrono::seconds kSaveRetry{10};
 
 /// Elements and mappings are kept fresh as often.
 constexpr std::chrono::seconds kKeepUp{60};
+/// Deleting flows lists conntrack's table, whose length is not ours to choose (40,000 flows: 70 ms).
+/// The engine waits at least so many times as long before it does so again.
+constexpr int kSweepShare = 20;
 
 bool is_failure(Reason reason) {
     switch (reason) {
@@ -150,6 +153,7 @@ Result<void> Daemon::run() {
             if (auto served = serve_queue(); !served) return served;
         }
         run_timers(now_by_clock());
+        sweep();
         save_changes();
         if (sources[kControl].revents != 0) {
             control_.serve_one(
@@ -261,7 +265,16 @@ void Daemon::run_timers(Time now) {
     if (!due || *due > now) return;
     const auto work = engine_.tick(now);
     close(work.close);
-    report(wiring_.gate->sweep(work.sweep), "delete flows of ended calls");
+    to_sweep_.insert(to_sweep_.end(), work.sweep.begin(), work.sweep.end());
+}
+
+void Daemon::sweep() {
+    const auto begin = now_by_clock();
+    if (to_sweep_.empty() || begin < sweep_again_) return;
+    report(wiring_.gate->sweep(to_sweep_), "delete flows of ended calls");
+    to_sweep_.clear();
+    const auto end = now_by_clock();
+    sweep_again_ = end + kSweepShare * (end - begin);
 }
 
 void Daemon::close_pending() {
@@ -332,6 +345,7 @@ void Daemon::report(Result<void> result, const char* what) {
 int Daemon::poll_timeout(Time now) const {
     auto due = std::min(engine_.next_due().value_or(keep_up_again_), keep_up_again_);
     if (!state_fault_.empty()) due = std::min(due, save_again_);
+    if (!to_sweep_.empty()) due = std::min(due, sweep_again_);
     const auto wait = std::clamp<std::int64_t>((due - now).count(), 0, 60'000);
     return static_cast<int>(wait) + (wait > 0 ? 1 : 0);
 }
