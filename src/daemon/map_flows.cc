@@ -188,9 +188,6 @@ FoundFlow MapFlows::outbound(const Tuple& packet, const MediaTable& media, Time 
     std::optional<Endpoint> outside;
     if (const auto* mapping = map_->find((*way)->address, packet.source)) {
         outside = mapping->outside;
-        // A stranger's packet from that very endpoint, before it was let in, holds the way back.
-        const Tuple reply{packet.destination, *outside, packet.transport};
-        if (auto done = kernel_->forget_plain(reply); !done) return failed(done.error());
         if (auto done = touch(*outside, packet.destination.address, now); !done) {
             return failed(done.error());
         }
@@ -200,11 +197,10 @@ FoundFlow MapFlows::outbound(const Tuple& packet, const MediaTable& media, Time 
         if (!*made) return {};
         outside = **made;
     }
-    return {KnownFlow{{packet, {packet.destination, *outside, packet.transport}},
-                      FlowDirection::original,
-                      FlowStanding::helped,
-                      0},
-            ""};
+    // A packet that came from there before it was let in made an entry that holds the way back.
+    const Tuple reply{packet.destination, *outside, packet.transport};
+    if (auto done = kernel_->forget_plain(reply); !done) return failed(done.error());
+    return {KnownFlow{{packet, reply}, FlowDirection::original, FlowStanding::helped, 0}, ""};
 }
 
 Result<const config::Outside*> MapFlows::way_out(const Tuple& packet) {
@@ -279,9 +275,11 @@ Result<bool> MapFlows::is_free(const Endpoint& outside, const Tuple& packet,
     }
     const auto bound = kernel_->is_bound(outside);
     if (!bound || *bound) return bound ? Result<bool>(false) : bound;
-    const auto other = kernel_->find({packet.destination, outside, packet.transport});
+    const Tuple reply{packet.destination, outside, packet.transport};
+    const auto other = kernel_->find(reply);
     if (!other) return tl::unexpected(other.error());
-    return !other->has_value();
+    // One that the other side opened to the gateway itself, where nobody listens, is nobody's.
+    return !*other || ((*other)->tuples.original == reply && !sides_of((*other)->tuples));
 }
 
 /// Puts into the kernel what a packet of this mapping needs there; after a failure the mapping, or

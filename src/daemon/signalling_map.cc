@@ -58,8 +58,8 @@ SignallingMap::Added SignallingMap::add(const std::string& interface, const Endp
     if (by_outside_.contains(outside) || mappings_.contains({outside.address, inside}))
         return result;
     const auto host = of_host_.find(inside.address);
-    if (host != of_host_.end() && host->second >= limits_.of_a_host) {
-        if (const auto oldest = most_silent_of(inside.address)) end(*oldest, result.changes);
+    if (host != of_host_.end() && host->second.size() >= limits_.of_a_host) {
+        end(most_silent_of(host->second), result.changes);
     }
     if (mappings_.size() >= limits_.all) {
         ++refused_;
@@ -68,18 +68,14 @@ SignallingMap::Added SignallingMap::add(const std::string& interface, const Endp
     const Key key{outside.address, inside};
     mappings_[key] = {interface, inside, outside, {}, now};
     by_outside_[outside] = key;
-    ++of_host_[inside.address];
+    of_host_[inside.address].insert(key);
     result.added = true;
     return result;
 }
 
-std::optional<SignallingMap::Key> SignallingMap::most_silent_of(const IpAddress& host) const {
-    std::optional<Key> oldest;
-    for (const auto& [key, mapping] : mappings_) {
-        if (key.second.address != host) continue;
-        if (!oldest || mapping.last < mappings_.at(*oldest).last) oldest = key;
-    }
-    return oldest;
+SignallingMap::Key SignallingMap::most_silent_of(const std::set<Key>& keys) const {
+    return *std::ranges::min_element(keys, {},
+                                     [this](const Key& key) { return mappings_.at(key).last; });
 }
 
 NatChanges SignallingMap::touch(const Endpoint& outside, const IpAddress& sender, Time now) {
@@ -123,7 +119,8 @@ void SignallingMap::end(const Key& key, NatChanges& changes) {
     changes.remove.push_back(signalling(mapping));
     by_outside_.erase(mapping.outside);
     const auto host = of_host_.find(mapping.inside.address);
-    if (--host->second == 0) of_host_.erase(host);
+    host->second.erase(key);
+    if (host->second.empty()) of_host_.erase(host);
     mappings_.erase(found);
 }
 

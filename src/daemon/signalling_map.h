@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -86,12 +87,12 @@ class SignallingMap {
 
     [[nodiscard]] Mapping* at(const Endpoint& outside);
     void end(const Key& key, netfilter::NatChanges& changes);
-    std::optional<Key> most_silent_of(const IpAddress& host) const;
+    [[nodiscard]] Key most_silent_of(const std::set<Key>& keys) const;
 
     Limits limits_;
     std::map<Key, Mapping> mappings_;
     std::map<Endpoint, Key> by_outside_;
-    std::map<IpAddress, std::size_t> of_host_;
+    std::map<IpAddress, std::set<Key>> of_host_;
     std::uint64_t refused_ = 0;
 };
 

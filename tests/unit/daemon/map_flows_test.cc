@@ -119,6 +119,14 @@ TEST_F(MapFlowsTest, TwoPhonesWithOneSourcePortGetTwo) {
     EXPECT_EQ(kernel->updates.size(), 2U) << "a retransmission changes nothing";
 }
 
+TEST_F(MapFlowsTest, ACallThatCameBeforeThePhoneDoesNotTakeItsPort) {
+    const auto plain =
+        tuples(kServer, "203.0.113.1:5060", "203.0.113.1:5060", kServer);  // after a reboot, say
+    kernel->entries.push_back({plain, 0, 0, 0, "", false});
+    EXPECT_EQ(find(kPhone, kServer).flow->tuples.reply.destination, endpoint("203.0.113.1:5060"));
+    EXPECT_THAT(kernel->forgotten, testing::ElementsAre(plain.original));
+}
+
 TEST_F(MapFlowsTest, APhoneHasOnePortForAllServers) {
     (void)find(kPhone, kServer);
     const auto other = find(kPhone, "203.0.113.11:5060");
