@@ -102,12 +102,14 @@ def indented(lines) -> str:
 
 def show_change(net, method: str) -> None:
     """The last request of that method that both captures have."""
-    before = requests(net.network.work / "phone1.pcap", method, from_host=net["phone1"].address)
-    after = requests(net.network.work / "server.pcap", method, from_host="203.0.113.1")
-    keys = [key for key in before if key in after]
-    if not keys:
-        print("(not captured)")
-        return
+    def captured():
+        before = requests(net.network.work / "phone1.pcap", method, from_host=net["phone1"].address)
+        after = requests(net.network.work / "server.pcap", method, from_host="203.0.113.1")
+        return before, after, [key for key in before if key in after]
+
+    # tcpdump writes down what it saw a moment later.
+    wait_until(lambda: captured()[2], f"the {method} in both captures")
+    before, after, keys = captured()
     lines = [text.decode(errors="replace").split("\r\n") for text in (before[keys[-1]], after[keys[-1]])]
     for line in difflib.ndiff(*lines):
         if not line.startswith("?"):
@@ -131,6 +133,8 @@ def udp_payloads(pcap: bytes):
     offset = 24
     while offset + 16 <= len(pcap):
         (length,) = struct.unpack_from("<I", pcap, offset + 8)
+        if offset + 16 + length > len(pcap):
+            return  # still being written
         packet = pcap[offset + 16 + header:offset + 16 + length]
         offset += 16 + length
         if len(packet) > 28 and packet[0] >> 4 == 4 and packet[9] == 17:

@@ -256,6 +256,7 @@ TEST_F(MapFlowsTest, AnEntryThatShutsACallerOutIsForgotten) {
     const auto plain =
         tuples("203.0.113.10:5070", "203.0.113.1:5060", "203.0.113.1:5060", "203.0.113.10:5070");
     kernel->entries.push_back({plain, 0, 0, 0, "", false});
+    kernel->forgotten.clear();
     EXPECT_FALSE(find("203.0.113.10:5070", "203.0.113.1:5060").flow);
     EXPECT_THAT(kernel->forgotten, testing::ElementsAre(plain.original));
     kernel->forgotten.clear();
