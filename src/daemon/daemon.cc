@@ -329,6 +329,7 @@ void Daemon::reload() {
         } else {
             configuration_ = *std::move(fresh);
             engine_.set_settings(configuration_.settings);
+            wiring_.flows->set_ports(configuration_.settings.media_ports, configuration_.udp_ports);
             // After an administrator's "flush ruleset" the set is a new one.
             report(wiring_.gate->put_again(engine_.media()), "put media into the table");
             exclude_forwards();

@@ -34,6 +34,8 @@ class FlowSource {
                                          const PacketView& packet, const MediaTable& media,
                                          Time now) = 0;
 
+    /// Of changed settings: what media may use, and what servers listen on. set_forwards() follows.
+    virtual void set_ports(const PortRange& /*media*/, const std::vector<Port>& /*sip*/) {}
     /// The administrator's port forwards, in the place of those named before. After the table was
     /// loaded or its elements put again.
     [[nodiscard]] virtual Result<void> set_forwards(

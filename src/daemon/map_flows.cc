@@ -245,6 +245,11 @@ std::optional<Endpoint> MapFlows::forward_target(const Endpoint& outside) const 
     return std::nullopt;
 }
 
+void MapFlows::set_ports(const PortRange& media, const std::vector<Port>& sip) {
+    ports_ = media;
+    sip_ports_ = sip;
+}
+
 /// A first packet waits before the administrator's rule is asked, so what the rule says has to be
 /// known; once the flow is confirmed, conntrack knows better.
 Result<void> MapFlows::set_forwards(const std::vector<netfilter::PortForward>& forwards) {

@@ -55,6 +55,7 @@ class MapFlows : public FlowSource {
     /// The same of a packet with these endpoints.
     [[nodiscard]] FoundFlow find(const Tuple& packet, const MediaTable& media, Time now);
 
+    void set_ports(const PortRange& media, const std::vector<Port>& sip) override;
     [[nodiscard]] Result<void> set_forwards(
         const std::vector<netfilter::PortForward>& forwards) override;
     [[nodiscard]] Result<void> keep_up(Time now) override;

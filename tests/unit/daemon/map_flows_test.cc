@@ -234,10 +234,16 @@ TEST_F(MapFlowsTest, AForwardedFirstPacketGoesWhereTheRuleSays) {
     EXPECT_NE(find(kPhone, kServer).flow->tuples.reply.destination, endpoint("203.0.113.1:5060"))
         << "the forwarded port is the administrator's";
 
+    flows.set_ports({Port{20000}, Port{20010}}, {Port{5070}});
+    kernel->updates.clear();
+    ASSERT_TRUE(flows.set_forwards({unknown, plain, other}));
+    EXPECT_EQ(kernel->updates[0].add.size(), 1U) << "5060 is no SIP port any longer";
+    EXPECT_EQ(find("192.168.77.9:5060", kServer).flow->tuples.reply.destination,
+              endpoint("203.0.113.1:20010"));
     kernel->updates.clear();
     ASSERT_TRUE(flows.set_forwards({}));
     ASSERT_EQ(kernel->updates.size(), 1U);
-    EXPECT_EQ(kernel->updates[0].remove.size(), 2U);
+    EXPECT_EQ(kernel->updates[0].remove.size(), 1U);
     EXPECT_THAT(kernel->updates[0].add, IsEmpty());
 }
 
