@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <set>
 #include <sstream>
 #include <string_view>
@@ -19,6 +20,9 @@ namespace {
 constexpr int kLastQueue = 65535;
 constexpr int kMostQueues = 16;
 constexpr std::size_t kMostAddresses = 64;
+constexpr std::size_t kMostOutside = 16;
+constexpr std::size_t kMostNetworks = 64;
+constexpr std::size_t kLongestInterface = 15;  // IFNAMSIZ - 1
 
 std::string quoted(std::string_view text) {
     return "\"" + std::string(text) + "\"";
@@ -188,6 +192,22 @@ class Reader {
         place = std::move(addresses);
     }
 
+    /// The tables of [[name]], in order; each is told its own node.
+    template <class Read>
+    void tables(const char* name, std::size_t most, Read read) {
+        sections_.insert(name);
+        const auto* node = root_.get(name);
+        if (node == nullptr) return;
+        const auto* array = node->as_array();
+        if (array == nullptr || !array->is_homogeneous<toml::table>() || array->size() > most) {
+            fault(node, std::string(name) + " has to be 1 to " + std::to_string(most) +
+                            " tables: [[" + name + "]]");
+            return;
+        }
+        for (const auto& element : *array)
+            read(*element.as_table());
+    }
+
     void fault(const toml::node* node, std::string text) {
         faults_.push_back({file_, static_cast<int>(node->source().begin.line), std::move(text)});
     }
@@ -207,10 +227,120 @@ class Reader {
     std::vector<Fault> faults_;
 };
 
+/// Reads one [[outside]]; every one of its settings but `except` has to be there.
+class OutsideReader {
+  public:
+    OutsideReader(Reader& reader, const toml::table& table) : reader_(reader), table_(table) {}
+
+    [[nodiscard]] Outside read() {
+        for (const auto& [key, value] : table_) {
+            const auto name = key.str();
+            if (name != "interface" && name != "address" && name != "inside" && name != "except") {
+                reader_.fault(&value, "outside." + std::string(name) + ": no such setting");
+            }
+        }
+        Outside outside;
+        read_text("interface", [&](const std::string& value) -> std::optional<std::string> {
+            const bool is_name = !value.empty() && value.size() <= kLongestInterface &&
+                                 value.find_first_of("/\"\\* \t") == std::string::npos;
+            if (!is_name) return quoted(value) + " is not an interface's name";
+            outside.interface = value;
+            return std::nullopt;
+        });
+        read_text("address", [&](const std::string& value) -> std::optional<std::string> {
+            const auto address = IpAddress::parse(value);
+            if (!address || address->family() != Family::ipv4 || address->is_unspecified() ||
+                address->is_multicast() || address->is_loopback()) {
+                return quoted(value) + " is not an IPv4 address of the gateway's";
+            }
+            outside.address = *address;
+            return std::nullopt;
+        });
+        if (find("inside") != nullptr) read_networks("inside", outside.inside);
+        if (table_.contains("except")) read_networks("except", outside.except);
+        const auto has_own = [&](const Network& one) { return one.contains(outside.address); };
+        if (!outside.address.is_unspecified() && std::ranges::any_of(outside.inside, has_own)) {
+            reader_.fault(table_.get("inside"), "outside.inside: holds outside.address itself");
+        }
+        return outside;
+    }
+
+  private:
+    const toml::node* find(const char* name) {
+        const auto* node = table_.get(name);
+        if (node == nullptr) {
+            reader_.fault(&table_, std::string("outside.") + name + " is missing");
+        }
+        return node;
+    }
+
+    template <class Accept>
+    void read_text(const char* name, Accept accept) {
+        const auto* node = find(name);
+        if (node == nullptr) return;
+        const auto value = node->value_exact<std::string>();
+        const std::optional<std::string> wrong = value ? accept(*value) : "has to be a string";
+        if (wrong) reader_.fault(node, std::string("outside.") + name + ": " + *wrong);
+    }
+
+    void read_networks(const char* name, std::vector<Network>& place) {
+        const auto* node = table_.get(name);
+        const auto* array = node->as_array();
+        const auto full_name = std::string("outside.") + name;
+        if (array == nullptr || array->empty() || array->size() > kMostNetworks) {
+            reader_.fault(node, full_name + ": has to be a list of 1 to " +
+                                    std::to_string(kMostNetworks) + " networks");
+            return;
+        }
+        for (const auto& element : *array) {
+            const auto text = element.value_exact<std::string>();
+            const auto network = text ? Network::parse(*text) : std::nullopt;
+            if (!network || network->address().family() != Family::ipv4) {
+                reader_.fault(&element, full_name + ": " + (text ? quoted(*text) : "an element") +
+                                            " is not an IPv4 network as \"192.168.77.0/24\"");
+                continue;
+            }
+            place.push_back(*network);
+        }
+    }
+
+    Reader& reader_;
+    const toml::table& table_;
+};
+
+void read_outside(Reader& reader, std::vector<Outside>& all) {
+    reader.tables("outside", kMostOutside, [&](const toml::table& table) {
+        auto outside = OutsideReader(reader, table).read();
+        const auto same = [&](const Outside& other) {
+            return other.address == outside.address && !outside.address.is_unspecified();
+        };
+        if (std::ranges::any_of(all, same)) {
+            reader.fault(table.get("address"),
+                         "outside.address: " + outside.address.text() + " is there twice");
+        }
+        all.push_back(std::move(outside));
+    });
+}
+
+void read_mode(Reader& reader, Configuration& configuration) {
+    reader.choice<ModeSetting>("nat", "mode",
+                               {{"auto", ModeSetting::automatic},
+                                {"expectations", ModeSetting::expectations},
+                                {"maps", ModeSetting::maps}},
+                               configuration.mode);
+    constexpr auto kAll = std::numeric_limits<std::uint32_t>::max();
+    auto& mark = configuration.mark;
+    reader.integer("nat", "mark", 0, kAll, mark.mark);
+    reader.integer("nat", "mask", 0, kAll, mark.mask);
+    if ((mark.mark & ~mark.mask) != 0) {
+        reader.fault(reader.find("nat", "mark"), "nat.mark: has bits that nat.mask has not");
+    }
+}
+
 void read_nat(Reader& reader, Configuration& configuration) {
     auto& settings = configuration.settings;
     reader.section("nat", {"media_ports", "keep_ports", "on_no_media", "media_hosts", "gateway_pbx",
-                           "rewrite_request_uri"});
+                           "rewrite_request_uri", "mode", "mark", "mask"});
     reader.setting<std::string>("nat", "media_ports", "a string",
                                 [&](const std::string& value) -> std::optional<std::string> {
                                     const auto range = parse_media_ports(value);
@@ -274,6 +404,9 @@ void check_together(Reader& reader, const Configuration& configuration) {
     if (is_beyond_last(configuration.queue)) {
         reader.fault(reader.find("queue", "first"), "queue.first: the last queue is over 65535");
     }
+    if (configuration.mode == ModeSetting::maps && configuration.outside.empty()) {
+        reader.fault(reader.find("nat", "mode"), "nat.mode: \"maps\" needs an [[outside]]");
+    }
 }
 
 Fault environment_fault(const char* name, const std::string& value, const std::string& should_be) {
@@ -303,12 +436,15 @@ Checked<Configuration> parse(const std::string& text, const std::string& file) {
                                {{"accept", OnMalformed::accept}, {"drop", OnMalformed::drop}},
                                settings.on_malformed);
     read_nat(reader, configuration);
+    read_mode(reader, configuration);
+    read_outside(reader, configuration.outside);
     read_queue(reader, configuration.queue);
     read_limits(reader, settings);
-    reader.section("paths", {"state", "socket", "ruleset"});
+    reader.section("paths", {"state", "socket", "ruleset", "maps_ruleset"});
     reader.path("paths", "state", configuration.paths.state);
     reader.path("paths", "socket", configuration.paths.socket);
     reader.path("paths", "ruleset", configuration.paths.ruleset);
+    reader.path("paths", "maps_ruleset", configuration.paths.maps_ruleset);
     reader.no_other_sections();
     check_together(reader, configuration);
 
@@ -352,6 +488,7 @@ Checked<Configuration> with_environment(Configuration configuration,
     path("SIPNAT_STATE", configuration.paths.state);
     path("SIPNAT_SOCKET", configuration.paths.socket);
     path("SIPNAT_RULESET", configuration.paths.ruleset);
+    path("SIPNAT_MAPS_RULESET", configuration.paths.maps_ruleset);
     integer("SIPNAT_QUEUE_FIRST", 0, kLastQueue, configuration.queue.first);
     integer("SIPNAT_QUEUE_COUNT", 1, kMostQueues, configuration.queue.count);
     if (faults.empty() && is_beyond_last(configuration.queue)) {

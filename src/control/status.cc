@@ -24,6 +24,9 @@ Status read(const Json& json) {
     json.at("version").get_to(status.version);
     json.at("mode").get_to(status.mode);
     json.at("mode_why").get_to(status.mode_why);
+    json.at("notes").get_to(status.notes);
+    json.at("outside").get_to(status.outside);
+    json.at("table").get_to(status.table);
     json.at("warnings").get_to(status.warnings);
     json.at("udp_ports").get_to(status.udp_ports);
     json.at("gateway_pbx").get_to(status.gateway_pbx);
@@ -33,6 +36,7 @@ Status read(const Json& json) {
     if (!json.at("expect_max").is_null()) status.expect_max = json.at("expect_max").get<unsigned>();
     json.at("uptime").get_to(status.uptime);
     json.at("calls").get_to(status.calls);
+    json.at("signalling_mappings").get_to(status.signalling_mappings);
     json.at("media_mappings").get_to(status.media_mappings);
     json.at("holes_opened").get_to(status.holes_opened);
     json.at("holes_closed").get_to(status.holes_closed);
@@ -54,6 +58,9 @@ std::string to_json(const Status& status) {
     Json json = {{"version", status.version},
                  {"mode", status.mode},
                  {"mode_why", status.mode_why},
+                 {"notes", status.notes},
+                 {"outside", status.outside},
+                 {"table", status.table},
                  {"warnings", status.warnings},
                  {"udp_ports", status.udp_ports},
                  {"gateway_pbx", status.gateway_pbx},
@@ -63,6 +70,7 @@ std::string to_json(const Status& status) {
                  {"expect_max", nullptr},
                  {"uptime", status.uptime},
                  {"calls", status.calls},
+                 {"signalling_mappings", status.signalling_mappings},
                  {"media_mappings", status.media_mappings},
                  {"holes_opened", status.holes_opened},
                  {"holes_closed", status.holes_closed},
@@ -92,13 +100,19 @@ std::string to_text(const Status& status) {
     };
     line("sipnatd", fmt::format("{}, up {} s", status.version, status.uptime));
     line("mode", fmt::format("{} ({})", status.mode, status.mode_why));
+    for (const auto& note : status.notes)
+        line("", note);
+    for (const auto& outside : status.outside)
+        line("outside", outside);
+    const bool maps = status.mode == "maps";
     line("signalling",
-         fmt::format("udp {}{}, queue {}, table inet sipnat {}", fmt::join(status.udp_ports, ", "),
+         fmt::format("udp {}{}, queue {}, table {} {}{}", fmt::join(status.udp_ports, ", "),
                      status.gateway_pbx ? " (with a PBX on the gateway)" : "", status.queues,
-                     status.table_loaded ? "loaded" : "MISSING"));
-    line("media",
-         fmt::format("ports {}, {} mapped, {} expectations made, {} removed", status.media_ports,
-                     status.media_mappings, status.holes_opened, status.holes_closed));
+                     status.table, status.table_loaded ? "loaded" : "MISSING",
+                     maps ? fmt::format(", {} mapped", status.signalling_mappings) : ""));
+    line("media", fmt::format("ports {}, {} mapped, {} {} made, {} removed", status.media_ports,
+                              status.media_mappings, status.holes_opened,
+                              maps ? "holes" : "expectations", status.holes_closed));
     line("calls", std::to_string(status.calls));
     for (const auto& [reason, count] : status.packets) {
         line("messages", fmt::format("{} {}", count, reason));

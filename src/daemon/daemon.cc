@@ -10,13 +10,12 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <ctime>
-#include <set>
 #include <utility>
 
+#include "daemon/clock.h"
 #include "daemon/kernel_setup.h"
 #include "sipnat/control/status.h"
-#include "sipnat/netfilter/helper.h"
+#include "sipnat/netfilter/port_forwards.h"
 #include "sipnat/netfilter/ruleset.h"
 #include "sipnat/sip/message.h"
 
@@ -27,27 +26,13 @@ namespace {
 /// After a state file that could not be written: a full disk is not mended by trying for each packet.
 constexpr std::chrono::seconds kSaveRetry{10};
 
+/// Elements and mappings are kept fresh as often.
+constexpr std::chrono::seconds kKeepUp{60};
 /// How often conntrack is asked which ports masquerade gave to others.
 constexpr std::chrono::minutes kForeignLook{5};
-
-/// Goes on during suspend, as conntrack's timers do.
-Time now_by_clock() {
-    timespec time{};
-    clock_gettime(CLOCK_BOOTTIME, &time);
-    return Time(std::chrono::duration_cast<EngineClock::duration>(
-        std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec)));
-}
-
-FlowStanding standing_of(const netfilter::QueuedPacket& queued) {
-    if (queued.first) return FlowStanding::first;
-    return queued.flow->helper == netfilter::kSignallingHelper ? FlowStanding::helped
-                                                               : FlowStanding::unhelped;
-}
-
-GatewayEnd gateway_end_of(const netfilter::QueuedPacket& queued) {
-    if (queued.hook == netfilter::Hook::local_in) return GatewayEnd::receiver;
-    return queued.from_gateway ? GatewayEnd::sender : GatewayEnd::none;
-}
+/// Listing flows takes as long as conntrack's table is, which is not ours to choose (40,000 flows: 70
+/// ms). The engine waits at least so many times as long before it does so again.
+constexpr int kSweepShare = 20;
 
 bool is_failure(Reason reason) {
     switch (reason) {
@@ -66,13 +51,14 @@ tl::unexpected<std::vector<std::string>> fault(const Error& error) {
 
 }  // namespace
 
-Daemon::Daemon(std::string config_file, config::Configuration configuration,
-               control::Server control, netfilter::Queue queue, Executor executor, std::string boot)
+Daemon::Daemon(std::string config_file, config::Configuration configuration, ChosenMode mode,
+               control::Server control, netfilter::Queue queue, Wiring wiring, std::string boot)
     : config_file_(std::move(config_file)),
       configuration_(std::move(configuration)),
+      mode_(std::move(mode)),
       control_(std::move(control)),
       queue_(std::move(queue)),
-      executor_(std::move(executor)),
+      wiring_(std::move(wiring)),
       boot_(std::move(boot)),
       state_file_(configuration_.paths.state, boot_),
       engine_(configuration_.settings),
@@ -83,19 +69,21 @@ tl::expected<Daemon, std::vector<std::string>> Daemon::start(
     auto control = control::Server::listen(configuration.paths.socket);
     if (!control) return fault(control.error());
     auto kernel = probe(configuration);
-    if (!kernel) return tl::unexpected(kernel.error());
+    if (!kernel) return fault(kernel.error());
+    auto mode = choose_mode(configuration, *kernel);
+    if (!mode) return tl::unexpected(mode.error());
     auto boot = boot_id();
     if (!boot) return fault(boot.error());
-    auto queue = open_queue(configuration.queue);
+    auto queue = open_queue(mode->mode, configuration.queue);
     if (!queue) return fault(queue.error());
-    if (auto loaded = load_table(configuration); !loaded) return fault(loaded.error());
-    auto executor = Executor::open();
-    if (!executor) return fault(executor.error());
+    if (auto loaded = load_table(mode->mode, configuration); !loaded) return fault(loaded.error());
+    auto wiring = wire(mode->mode, configuration);
+    if (!wiring) return fault(wiring.error());
 
-    Daemon daemon(config_file, configuration, *std::move(control), *std::move(queue),
-                  *std::move(executor), *std::move(boot));
+    Daemon daemon(config_file, configuration, *std::move(mode), *std::move(control),
+                  *std::move(queue), *std::move(wiring), *std::move(boot));
     daemon.restore();
-    for (const auto& warning : warnings_of(configuration)) {
+    for (const auto& warning : warnings_of(daemon.mode_.mode, configuration)) {
         log(Level::warning, warning);
     }
     return daemon;
@@ -112,66 +100,37 @@ void Daemon::restore() {
         log(Level::notice, fmt::format("{} running calls restored", engine_.calls()));
     }
     note_saved(state_file_.replace(engine_.save()), now_by_clock());
+    const auto knowledge = saved.complete ? Knowledge::all_calls : Knowledge::some_calls;
+    for (const auto& fault : wiring_.gate->take_over(engine_.media(), knowledge))
+        log(Level::error, fault.text());
     exclude_forwards();
-    report(executor_.guard_only(engine_.media()), "guard media ports");
-
-    knows_all_calls_ = saved.complete;
-    if (knows_all_calls_) remove_stale_expectations();
+    keep_up_again_ = now_by_clock() + kKeepUp;
     learn_foreign_endpoints(now_by_clock());
 }
 
 void Daemon::exclude_forwards() {
-    const auto forwards = overlapping_forwards(configuration_.settings.media_ports);
+    auto forwards = netfilter::port_forwards();
     if (!forwards) {
         log(Level::error, forwards.error().text());
         return;  // those that were known stay excluded
     }
+    report(wiring_.flows->set_forwards(*forwards), "heed port forwards");
     std::vector<PortRange> ranges;
-    for (const auto& forward : *forwards)
+    for (const auto& forward :
+         overlapping(*std::move(forwards), configuration_.settings.media_ports)) {
         ranges.push_back(forward.ports);
+    }
     engine_.exclude_ports(ranges);
-}
-
-/// Expectations that no call of ours has: of calls that ended when the last process did, or, if the
-/// state file does not tell, perhaps of calls that are still up.
-std::vector<Expectation> Daemon::unknown_expectations() {
-    std::set<Tuple> known;
-    for (const auto& [key, mapping] : engine_.media().mappings()) {
-        for (const auto& use : mapping.uses) {
-            known.insert(to_expectation(engine_.media().hole({key, use.remote})).match);
-        }
-    }
-    auto expectations = executor_.expectations();
-    if (!expectations) {
-        log(Level::error, expectations.error().text());
-        return {};
-    }
-    std::erase_if(*expectations, [&known](const Expectation& expectation) {
-        return known.contains(expectation.match);
-    });
-    return *std::move(expectations);
-}
-
-void Daemon::remove_stale_expectations() {
-    for (const auto& expectation : unknown_expectations()) {
-        report(executor_.remove(expectation), "remove a stale expectation");
-    }
 }
 
 /// Ports that the kernel's state holds for others than our calls are nobody's to give: masquerade
 /// knows nothing of ours, and we learn of its own only by looking.
 void Daemon::learn_foreign_endpoints(Time now) {
     look_again_ = now + kForeignLook;
-    auto endpoints = executor_.foreign_endpoints();
+    auto endpoints = wiring_.gate->foreign_endpoints(engine_.media());
     if (!endpoints) {
         log(Level::error, endpoints.error().text());
         return;  // those that were known stay so
-    }
-    if (!knows_all_calls_) {
-        for (const auto& expectation : unknown_expectations()) {
-            if (number(expectation.match.source.port) != 0) continue;
-            endpoints->insert(expectation.match.destination);
-        }
     }
     engine_.set_foreign_endpoints(*std::move(endpoints));
 }
@@ -185,11 +144,11 @@ Result<void> Daemon::run() {
     const control::Descriptor signal_fd(signalfd(-1, &signals, SFD_CLOEXEC));
     if (signal_fd.number() < 0) return fail_errno("open", "signalfd", errno);
 
-    sd_notify(0, "READY=1\nSTATUS=mode expectations");
-    log(Level::notice,
-        fmt::format("ready: udp queue {}, media ports {}-{}", queue_text(configuration_.queue),
-                    number(configuration_.settings.media_ports.low),
-                    number(configuration_.settings.media_ports.high)));
+    sd_notify(0, fmt::format("READY=1\nSTATUS=mode {}", to_text(mode_.mode)).c_str());
+    log(Level::notice, fmt::format("ready: mode {} ({}), udp queue {}, media ports {}-{}",
+                                   to_text(mode_.mode), mode_.why, queue_text(configuration_.queue),
+                                   number(configuration_.settings.media_ports.low),
+                                   number(configuration_.settings.media_ports.high)));
     enum Source { kQueue, kSignal, kControl };
     for (;;) {
         std::array<pollfd, 3> sources{};
@@ -204,6 +163,7 @@ Result<void> Daemon::run() {
             if (auto served = serve_queue(); !served) return served;
         }
         run_timers(now_by_clock());
+        sweep();
         save_changes();
         if (sources[kControl].revents != 0) {
             control_.serve_one(
@@ -220,7 +180,7 @@ Result<void> Daemon::run() {
         }
     }
     sd_notify(0, "STOPPING=1");
-    log(Level::notice, "stopped; table, expectations and running calls are left as they are");
+    log(Level::notice, "stopped; table and running calls are left as they are");
     return {};
 }
 
@@ -240,14 +200,20 @@ Result<void> Daemon::serve_queue() {
 void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
     const auto view = PacketView::parse(queued.packet);
     // ICMP errors of a signalling flow are queued as well; they pass.
-    if (!view || !queued.flow || queued.truncated) {
+    if (!view || queued.truncated) {
         queue_.accept(queued.id);
         return;
     }
-    executor_.begin_packet();
-    const Packet packet{queued.flow->tuples, queued.direction, standing_of(queued), view->payload,
-                        gateway_end_of(queued)};
-    const auto decision = decide(packet, queued.flow->mark, now);
+    const auto found = wiring_.flows->find(queued, *view, engine_.media(), now);
+    if (!found.fault.empty()) fault_log_.note(found.fault, now);
+    if (!found.flow) {
+        queue_.accept(queued.id);
+        return;
+    }
+    wiring_.gate->begin_packet();
+    const Packet packet{found.flow->tuples, found.flow->direction, found.flow->standing,
+                        view->payload, found.flow->gateway};
+    const auto decision = decide(packet, found.flow->mark, now);
     if (is_failure(decision.reason)) note_failure(packet, decision, now);
     answer(queued, *view, decision);
     to_close_.insert(to_close_.end(), decision.close.begin(), decision.close.end());
@@ -267,7 +233,7 @@ Decision Daemon::decide(const Packet& packet, std::uint32_t mark, Time now) {
     while (decision.needs_kernel()) {
         // What an earlier message of this batch closed may be what this one opens again.
         close_pending();
-        const auto answer = executor_.open_holes(decision, mark);
+        const auto answer = wiring_.gate->open_holes(decision, mark);
         const bool final = answer.kind == KernelAnswer::Kind::done;
         if (final && !answer.text.empty()) log(Level::error, answer.text);
         decision = engine_.settle(packet, answer, now);
@@ -296,20 +262,37 @@ void Daemon::answer(const netfilter::QueuedPacket& queued, const PacketView& vie
     }
 }
 
+void Daemon::keep_up(Time now) {
+    if (now < keep_up_again_) return;
+    keep_up_again_ = now + kKeepUp;
+    report(wiring_.flows->keep_up(now), "keep signalling mapped");
+    report(wiring_.gate->keep_up(engine_.media(), now), "keep media mapped");
+}
+
 void Daemon::run_timers(Time now) {
+    keep_up(now);
     if (look_again_ <= now) learn_foreign_endpoints(now);
     const auto due = engine_.next_due();
     if (!due || *due > now) return;
     const auto work = engine_.tick(now);
     close(work.close);
-    report(executor_.sweep(work.sweep), "delete flows of ended calls");
+    to_sweep_.insert(to_sweep_.end(), work.sweep.begin(), work.sweep.end());
     if (work.idle.empty()) return;
-    const auto counted = executor_.count(work.idle);
+    const auto counted = wiring_.gate->count(work.idle);
     if (counted) {
         close(engine_.settle_idle(*counted, now));
     } else {
         log(Level::error, "count packets of calls that say nothing: " + counted.error().text());
     }
+}
+
+void Daemon::sweep() {
+    const auto begin = now_by_clock();
+    if (to_sweep_.empty() || begin < sweep_again_) return;
+    report(wiring_.gate->sweep(to_sweep_), "delete flows of ended calls");
+    to_sweep_.clear();
+    const auto end = now_by_clock();
+    sweep_again_ = end + kSweepShare * (end - begin);
 }
 
 void Daemon::close_pending() {
@@ -318,7 +301,7 @@ void Daemon::close_pending() {
 }
 
 void Daemon::close(std::span<const Hole> holes) {
-    if (!holes.empty()) report(executor_.close_holes(holes), "close media");
+    if (!holes.empty()) report(wiring_.gate->close_holes(holes), "close media");
 }
 
 void Daemon::save_changes() {
@@ -350,19 +333,24 @@ void Daemon::reload() {
             log(Level::error, one.message());
         log(Level::error, "the running settings stay");
     } else {
-        if (fresh->queue != configuration_.queue || fresh->paths != configuration_.paths) {
-            log(Level::warning, "[queue] and [paths] take effect with a restart");
+        if (fresh->queue != configuration_.queue || fresh->paths != configuration_.paths ||
+            fresh->outside != configuration_.outside || fresh->mode != configuration_.mode) {
+            log(Level::warning,
+                "[queue], [paths], [[outside]] and nat.mode take effect with a restart");
             fresh->queue = configuration_.queue;
             fresh->paths = configuration_.paths;
+            fresh->outside = configuration_.outside;
+            fresh->mode = configuration_.mode;
         }
-        if (auto loaded = load_table(*fresh); !loaded) {
+        if (auto loaded = load_table(mode_.mode, *fresh); !loaded) {
             report(std::move(loaded), "load table; the running settings stay");
         } else {
             configuration_ = *std::move(fresh);
             engine_.set_settings(configuration_.settings);
-            exclude_forwards();
+            wiring_.flows->set_ports(configuration_.settings.media_ports, configuration_.udp_ports);
             // After an administrator's "flush ruleset" the set is a new one.
-            report(executor_.guard_only(engine_.media()), "guard media ports");
+            report(wiring_.gate->put_again(engine_.media()), "put media into the table");
+            exclude_forwards();
             log(Level::notice, "settings reloaded");
         }
     }
@@ -374,8 +362,10 @@ void Daemon::report(Result<void> result, const char* what) {
 }
 
 int Daemon::poll_timeout(Time now) const {
-    auto due = std::min(engine_.next_due().value_or(look_again_), look_again_);
+    auto due = std::min(keep_up_again_, look_again_);
+    if (const auto engine_due = engine_.next_due()) due = std::min(due, *engine_due);
     if (!state_fault_.empty()) due = std::min(due, save_again_);
+    if (!to_sweep_.empty()) due = std::min(due, sweep_again_);
     const auto wait = std::clamp<std::int64_t>((due - now).count(), 0, 60'000);
     return static_cast<int>(wait) + (wait > 0 ? 1 : 0);
 }
@@ -385,22 +375,48 @@ std::string Daemon::answer_control(std::string_view request) const {
     return R"({"error":"no such request"})";
 }
 
+void Daemon::add_maps_status(control::Status& status) const {
+    for (const auto& way : configuration_.outside) {
+        const auto networks = [](const std::vector<Network>& some) {
+            std::string text;
+            for (const auto& network : some)
+                text += " " + network.text();
+            return text;
+        };
+        status.outside.push_back(fmt::format(
+            "{} {}: inside{}{}", way.interface, way.address.text(), networks(way.inside),
+            way.except.empty() ? "" : ", except" + networks(way.except)));
+    }
+    status.notes.emplace_back("TCP is not covered in this mode");
+    if (configuration_.gateway_pbx) {
+        status.notes.emplace_back("nat.gateway_pbx is not covered in this mode");
+    }
+    status.signalling_mappings = wiring_.signalling->size();
+    if (const auto refused = wiring_.signalling->refused(); refused > 0) {
+        status.warnings.push_back(
+            fmt::format("{} messages passed unchanged: too many signalling mappings", refused));
+    }
+}
+
 std::string Daemon::status() const {
-    const auto table = netfilter::table_exists();
+    const auto table = netfilter::table_exists(table_of(mode_.mode));
     const auto& counters = engine_.counters();
     const auto& range = configuration_.settings.media_ports;
     control::Status status;
     status.version = SIPNAT_VERSION;
-    status.mode = "expectations";
-    status.mode_why = "this kernel has user-space helpers, conntrack glue and nf_nat_sip";
-    status.warnings = warnings_of(configuration_);
+    status.mode = to_text(mode_.mode);
+    status.mode_why = mode_.why;
+    status.table = std::string("inet ") + table_of(mode_.mode);
+    status.warnings = warnings_of(mode_.mode, configuration_);
     if (!state_fault_.empty()) {
         status.warnings.push_back("running calls would not survive a restart: " + state_fault_);
     }
     status.table_loaded = table && *table;
     if (!status.table_loaded) {
-        status.warnings.emplace_back("table inet sipnat is gone: no SIP reaches sipnatd (reload)");
+        status.warnings.push_back("table " + status.table +
+                                  " is gone: no SIP reaches sipnatd (reload)");
     }
+    if (mode_.mode == Mode::maps) add_maps_status(status);
     for (const auto port : configuration_.udp_ports)
         status.udp_ports.push_back(number(port));
     status.gateway_pbx = configuration_.gateway_pbx;

@@ -4,12 +4,13 @@
 #include <string>
 #include <vector>
 
-#include "daemon/executor.h"
 #include "daemon/log.h"
+#include "daemon/mode.h"
 #include "daemon/state_file.h"
 #include "sipnat/base/time.h"
 #include "sipnat/config/config.h"
 #include "sipnat/control/socket.h"
+#include "sipnat/control/status.h"
 #include "sipnat/core/engine.h"
 #include "sipnat/net/packet.h"
 #include "sipnat/netfilter/queue.h"
@@ -28,13 +29,11 @@ class Daemon {
     [[nodiscard]] Result<void> run();
 
   private:
-    Daemon(std::string config_file, config::Configuration configuration,
-           control::Server control, netfilter::Queue queue, Executor executor, std::string boot);
+    Daemon(std::string config_file, config::Configuration configuration, ChosenMode mode,
+           control::Server control, netfilter::Queue queue, Wiring wiring, std::string boot);
 
     void restore();
     void exclude_forwards();
-    [[nodiscard]] std::vector<Expectation> unknown_expectations();
-    void remove_stale_expectations();
     void learn_foreign_endpoints(Time now);
     [[nodiscard]] Result<void> serve_queue();
     void handle(const netfilter::QueuedPacket& queued, Time now);
@@ -43,7 +42,8 @@ class Daemon {
     void answer(const netfilter::QueuedPacket& queued, const PacketView& view,
                 const Decision& decision);
     void run_timers(Time now);
-    void look_at_conntrack(Time now);
+    void keep_up(Time now);
+    void sweep();
     void close_pending();
     void close(std::span<const Hole> holes);
     void save_changes();
@@ -53,12 +53,14 @@ class Daemon {
     [[nodiscard]] int poll_timeout(Time now) const;
     [[nodiscard]] std::string answer_control(std::string_view request) const;
     [[nodiscard]] std::string status() const;
+    void add_maps_status(control::Status& status) const;
 
     std::string config_file_;
     config::Configuration configuration_;
+    ChosenMode mode_;
     control::Server control_;
     netfilter::Queue queue_;
-    Executor executor_;
+    Wiring wiring_;
     std::string boot_;
     StateFile state_file_;
     Engine engine_;
@@ -66,9 +68,12 @@ class Daemon {
     Time started_;
     Time save_again_{};
     Time look_again_{};
-    bool knows_all_calls_ = false;  ///< what the kernel expects for nobody known is stale
-    std::string state_fault_;       ///< why the state file is not up to date; empty: it is
-    std::vector<Hole> to_close_;    ///< after the verdicts of this batch
+    std::string state_fault_;  ///< why the state file is not up to date; empty: it is
+    Time keep_up_again_{};
+    std::vector<MediaFlows> to_sweep_;
+    Time sweep_again_{};
+    FaultLog fault_log_;
+    std::vector<Hole> to_close_;  ///< after the verdicts of this batch
 };
 
 }  // namespace sipnat::daemon

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <map>
-#include <tuple>
+#include <set>
 #include <utility>
 
+#include "daemon/kernel_checks.h"
 #include "sipnat/netfilter/helper.h"
-#include "sipnat/netfilter/local_ports.h"
 
 namespace sipnat::daemon {
 
@@ -54,37 +53,6 @@ std::vector<Expectation> to_expectations(const std::vector<Hole>& holes) {
     return expectations;
 }
 
-/// Whose media a flow is that an expectation made.
-class MediaOwners {
-  public:
-    void add(const MediaFlows& media, std::size_t owner) {
-        inbound_.emplace(std::pair{media.transport, media.outside}, owner);
-        outbound_.emplace(std::tuple{media.transport, media.inside, media.outside}, owner);
-    }
-    [[nodiscard]] std::vector<std::size_t> of(const FlowEntry& flow) const {
-        std::vector<std::size_t> owners;
-        const auto take = [&owners](auto range) {
-            for (auto entry = range.first; entry != range.second; ++entry)
-                owners.push_back(entry->second);
-        };
-        const auto& original = flow.tuples.original;
-        take(inbound_.equal_range({original.transport, original.destination}));
-        take(outbound_.equal_range(
-            {original.transport, original.source, flow.tuples.reply.destination}));
-        return owners;
-    }
-
-  private:
-    std::multimap<std::pair<Transport, Endpoint>, std::size_t> inbound_;
-    std::multimap<std::tuple<Transport, Endpoint, Endpoint>, std::size_t> outbound_;
-};
-
-/// The signalling peer of a hole's call, as the gateway routes to it.
-const IpAddress& peer_of(const Hole& hole) {
-    return hole.inside_sends == FlowDirection::original ? hole.master.destination.address
-                                                        : hole.master.source.address;
-}
-
 }  // namespace
 
 Executor::Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
@@ -108,7 +76,7 @@ Result<Executor> Executor::open() {
 }
 
 KernelAnswer Executor::open_holes(const Decision& decision, std::uint32_t mark) {
-    if (auto obstacle = find_obstacle(decision)) return *obstacle;
+    if (auto obstacle = find_obstacle(decision, routes_)) return *obstacle;
 
     // From here on a packet to one of these ports that nobody expects makes no entry.
     const auto ports = guarded(decision.open);
@@ -134,33 +102,6 @@ KernelAnswer Executor::open_guarded(const Decision& decision, std::uint32_t mark
     // The holes are open; what ran ahead of them can't be a reason to close them again.
     if (auto done = forget_early_media(decision.open); !done) answer.text = done.error().text();
     return answer;
-}
-
-std::optional<KernelAnswer> Executor::find_obstacle(const Decision& decision) {
-    for (const auto& hole : decision.open) {
-        if (hole.remote) {
-            const auto beside = is_beside_the_peer(hole);
-            if (!beside) return refused(beside.error());
-            if (!*beside) return KernelAnswer{Kind::no_route, *hole.remote, ""};
-        } else if (hole.inside != hole.outside) {
-            // Expectations come before sockets: a service of the gateway would lose its packets.
-            const auto bound = netfilter::port_is_bound(hole.outside, hole.transport);
-            if (!bound) return refused(bound.error());
-            if (*bound) return KernelAnswer{Kind::port_taken, hole.outside, ""};
-        }
-    }
-    return std::nullopt;
-}
-
-/// SDP names any address it likes. One of the gateway's own, or one behind another interface than
-/// the signalling peer (another inside network, say), is not where that peer's side receives.
-Result<bool> Executor::is_beside_the_peer(const Hole& hole) {
-    const auto remote = routes_.lookup(hole.remote->address);
-    if (!remote) return tl::unexpected(remote.error());
-    if (remote->type != netfilter::RouteType::unicast) return false;
-    const auto peer = routes_.lookup(peer_of(hole));
-    if (!peer) return tl::unexpected(peer.error());
-    return remote->output == peer->output;
 }
 
 /// An expectation needs a confirmed master that has the helper. A flow's first packet is neither,
@@ -231,48 +172,42 @@ Result<void> Executor::close_holes(std::span<const Hole> holes) {
     return result;
 }
 
-Result<std::vector<FlowEntry>> Executor::expected_flows() {
-    netfilter::FlowFilter filter;
-    filter.transport = std::nullopt;
-    filter.origin = netfilter::FlowOrigin::expected;
-    return conntrack_.dump(filter);
-}
-
 Result<void> Executor::sweep(std::span<const MediaFlows> ended) {
-    if (ended.empty()) return {};
-    MediaOwners owners;
-    for (const auto& media : ended)
-        owners.add(media, 0);
-    auto flows = expected_flows();
-    if (!flows) return tl::unexpected(flows.error());
-    for (const auto& flow : *flows) {
-        if (owners.of(flow).empty()) continue;
-        if (auto done = conntrack_.remove(flow); !done) return done;
-    }
-    return {};
+    return delete_flows(conntrack_, ended, netfilter::FlowOrigin::expected);
 }
 
 Result<std::vector<IdleAnswer>> Executor::count(std::span<const IdleQuestion> questions) {
-    std::vector<IdleAnswer> answers;
-    MediaOwners owners;
-    for (const auto& question : questions) {
-        for (const auto& media : question.media)
-            owners.add(media, answers.size());
-        answers.push_back({question.call, 0});
-    }
-    auto flows = expected_flows();
-    if (!flows) return tl::unexpected(flows.error());
-    for (const auto& flow : *flows) {
-        for (const auto owner : owners.of(flow)) {
-            auto& packets = answers[owner].packets;
-            packets =
-                packets && flow.packets ? std::optional(*packets + *flow.packets) : std::nullopt;
-        }
-    }
-    return answers;
+    return count_packets(conntrack_, questions, netfilter::FlowOrigin::expected);
 }
 
-Result<void> Executor::guard_only(const MediaTable& media) {
+std::vector<Error> Executor::take_over(const MediaTable& media, Knowledge knowledge) {
+    std::vector<Error> faults;
+    if (auto done = put_again(media); !done) faults.push_back(done.error());
+    knowledge_ = knowledge;
+    if (knowledge == Knowledge::some_calls) return faults;
+    // Of calls that ended when the last process did.
+    const auto stale = unknown_expectations(media);
+    if (!stale) faults.push_back(stale.error());
+    for (const auto& expectation : stale.value_or(std::vector<Expectation>{})) {
+        if (auto done = expectations_.remove(expectation); !done) faults.push_back(done.error());
+    }
+    return faults;
+}
+
+Result<std::set<Endpoint>> Executor::foreign_endpoints(const MediaTable& media) {
+    auto endpoints = reply_destinations(conntrack_, media);
+    if (!endpoints || knowledge_ == Knowledge::all_calls) return endpoints;
+    const auto unknown = unknown_expectations(media);
+    if (!unknown) return tl::unexpected(unknown.error());
+    for (const auto& expectation : *unknown) {
+        const bool inbound = number(expectation.match.source.port) == 0;
+        if (inbound) endpoints->insert(expectation.match.destination);
+    }
+    return endpoints;
+}
+
+/// Guards the ports of these mappings, resting ones for their rest, and no others.
+Result<void> Executor::put_again(const MediaTable& media) {
     const auto flush =
         "flush set inet " + std::string(netfilter::kTable) + " " + netfilter::kMediaSet + "\n";
     if (auto done = netfilter::run_ruleset(flush, netfilter::RulesetMode::load); !done) return done;
@@ -285,15 +220,20 @@ Result<void> Executor::guard_only(const MediaTable& media) {
     return guard_.update({}, ports);
 }
 
-Result<std::set<Endpoint>> Executor::foreign_endpoints() {
-    std::set<Endpoint> endpoints;
-    auto done = conntrack_.for_each({}, [&](const FlowEntry& flow) {
-        const auto& answered_at = flow.tuples.reply.destination;
-        const bool translated = answered_at != flow.tuples.original.source;
-        if (translated && !flow.expected) endpoints.insert(answered_at);
+/// Those that no call of ours has. If the state file does not tell, perhaps of calls that are up.
+Result<std::vector<Expectation>> Executor::unknown_expectations(const MediaTable& media) {
+    std::set<Tuple> known;
+    for (const auto& [key, mapping] : media.mappings()) {
+        for (const auto& use : mapping.uses) {
+            known.insert(to_expectation(media.hole({key, use.remote})).match);
+        }
+    }
+    auto expectations = expectations_.dump();
+    if (!expectations) return expectations;
+    std::erase_if(*expectations, [&known](const Expectation& expectation) {
+        return known.contains(expectation.match);
     });
-    if (!done) return tl::unexpected(done.error());
-    return endpoints;
+    return expectations;
 }
 
 }  // namespace sipnat::daemon

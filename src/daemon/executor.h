@@ -1,4 +1,4 @@
-// Carries decisions out in the kernel: entries, expectations, the guarded ports, the sweep.
+// Expectations mode: carries decisions out in the kernel with entries, expectations, guarded ports.
 //
 // Order for one message (kernel-side reasons beside each step in executor.cc):
 //
@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "sipnat/core/engine.h"
+#include "daemon/media_gate.h"
 #include "sipnat/netfilter/conntrack.h"
 #include "sipnat/netfilter/expectation.h"
 #include "sipnat/netfilter/route.h"
@@ -23,50 +23,38 @@
 
 namespace sipnat::daemon {
 
-class Executor {
+class Executor : public MediaGate {
   public:
     [[nodiscard]] static Result<Executor> open();
 
-    /// A new packet: its flow's entry has not been made yet.
-    void begin_packet() { entry_made_ = false; }
-    /// Does what `decision` needs before its packet may leave, or none of it. `mark` is the flow's.
-    /// A text beside Kind::done is a fault that the admin should read.
-    [[nodiscard]] KernelAnswer open_holes(const Decision& decision, std::uint32_t mark);
-    /// Removes expectations. What the kernel has removed already is no failure.
-    [[nodiscard]] Result<void> close_holes(std::span<const Hole> holes);
-    /// Deletes the flows that expectations of ended streams made.
-    [[nodiscard]] Result<void> sweep(std::span<const MediaFlows> ended);
-
-    /// Guards the ports of these mappings, resting ones for their rest, and no others.
-    [[nodiscard]] Result<void> guard_only(const MediaTable& media);
-    /// Expectations of ours in the kernel, by whichever process they were made.
-    [[nodiscard]] Result<std::vector<Expectation>> expectations() { return expectations_.dump(); }
-    [[nodiscard]] Result<void> remove(const Expectation& expectation) {
-        return expectations_.remove(expectation);
-    }
-    /// Outside endpoints that translated UDP flows which no expectation made are answered at.
-    [[nodiscard]] Result<std::set<Endpoint>> foreign_endpoints();
-    /// What the flows of these calls' media have counted.
-    [[nodiscard]] Result<std::vector<IdleAnswer>> count(std::span<const IdleQuestion> questions);
+    void begin_packet() override { entry_made_ = false; }
+    [[nodiscard]] KernelAnswer open_holes(const Decision& decision, std::uint32_t mark) override;
+    [[nodiscard]] Result<void> close_holes(std::span<const Hole> holes) override;
+    [[nodiscard]] Result<void> sweep(std::span<const MediaFlows> ended) override;
+    [[nodiscard]] Result<std::vector<IdleAnswer>> count(
+        std::span<const IdleQuestion> questions) override;
+    [[nodiscard]] std::vector<Error> take_over(const MediaTable& media,
+                                               Knowledge knowledge) override;
+    [[nodiscard]] Result<void> put_again(const MediaTable& media) override;
+    [[nodiscard]] Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) override;
 
   private:
     Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
              netfilter::Routes routes, netfilter::MediaGuard guard);
 
     [[nodiscard]] KernelAnswer open_guarded(const Decision& decision, std::uint32_t mark);
-    [[nodiscard]] std::optional<KernelAnswer> find_obstacle(const Decision& decision);
-    [[nodiscard]] Result<bool> is_beside_the_peer(const Hole& hole);
     [[nodiscard]] std::optional<KernelAnswer> make_entry(const EntryRequest& request,
                                                          std::uint32_t mark);
-    [[nodiscard]] Result<std::vector<FlowEntry>> expected_flows();
     [[nodiscard]] KernelAnswer expect(const std::vector<Hole>& holes);
     [[nodiscard]] Result<void> forget_early_media(const std::vector<Hole>& holes);
+    [[nodiscard]] Result<std::vector<Expectation>> unknown_expectations(const MediaTable& media);
 
     netfilter::Conntrack conntrack_;
     netfilter::Expectations expectations_;
     netfilter::Routes routes_;
     netfilter::MediaGuard guard_;
     bool entry_made_ = false;
+    Knowledge knowledge_ = Knowledge::some_calls;
 };
 
 }  // namespace sipnat::daemon

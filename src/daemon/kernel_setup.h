@@ -1,9 +1,11 @@
 // Start-up against the kernel, in the order that it needs: probe, helpers, queue, table.
+// Which mode it will be is mode.h's to say.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "daemon/mode.h"
 #include "sipnat/base/result.h"
 #include "sipnat/config/config.h"
 #include "sipnat/netfilter/expectation_limits.h"
@@ -13,16 +15,21 @@
 
 namespace sipnat::daemon {
 
-/// One text for each thing that the kernel lacks, with its remedy; or the probe's result.
-[[nodiscard]] tl::expected<netfilter::Probe, std::vector<std::string>> probe(
-    const config::Configuration& configuration);
+/// Asks the kernel, unless the setting leaves nothing to ask.
+[[nodiscard]] Result<netfilter::Probe> probe(const config::Configuration& configuration);
 
-[[nodiscard]] Result<netfilter::Queue> open_queue(const config::QueueConfiguration& queue);
+[[nodiscard]] Result<netfilter::Queue> open_queue(Mode mode,
+                                                  const config::QueueConfiguration& queue);
 
-/// Loads the shipped table with the configured ports and queues. The queue must be open, or packets
-/// of the first moment pass by it.
-[[nodiscard]] Result<void> load_table(const config::Configuration& configuration);
+/// Loads the mode's shipped table with what is configured, and removes the other mode's. The queue
+/// must be open, or packets of the first moment pass by it.
+[[nodiscard]] Result<void> load_table(Mode mode, const config::Configuration& configuration);
+/// Of family inet.
+[[nodiscard]] const char* table_of(Mode mode);
 
+/// Those of the forwards that lie in the media range.
+[[nodiscard]] std::vector<netfilter::PortForward> overlapping(
+    std::vector<netfilter::PortForward> forwards, const PortRange& media);
 /// Port forwards that lie in the media range, each with the rule that makes it. Fails where the
 /// ruleset can't be read (without root).
 [[nodiscard]] Result<std::vector<netfilter::PortForward>> overlapping_forwards(
@@ -34,7 +41,8 @@ namespace sipnat::daemon {
                                                  std::size_t calls);
 
 /// What works, but will bite: for `status` and the log.
-[[nodiscard]] std::vector<std::string> warnings_of(const config::Configuration& configuration);
+[[nodiscard]] std::vector<std::string> warnings_of(Mode mode,
+                                                   const config::Configuration& configuration);
 
 /// "5060" or "5060-5063", as nft and the admin write it.
 [[nodiscard]] std::string queue_text(const config::QueueConfiguration& queue);

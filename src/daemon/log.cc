@@ -45,4 +45,12 @@ void PacketLog::note(Reason reason, std::string_view text, Time now) {
     log(Level::warning, fmt::format("{}: {}", to_text(reason), text));
 }
 
+void FaultLog::note(std::string_view text, Time now) {
+    if (now - begin_ >= std::chrono::minutes(1)) {
+        begin_ = now;
+        lines_ = 0;
+    }
+    if (++lines_ <= kLinesAMinute) log(Level::error, text);
+}
+
 }  // namespace sipnat::daemon

@@ -32,4 +32,15 @@ class PacketLog {
     std::array<Window, kReasons> windows_{};
 };
 
+/// Faults of the kernel's, which each packet may meet again: so many lines a minute.
+class FaultLog {
+  public:
+    void note(std::string_view text, Time now);
+
+  private:
+    static constexpr int kLinesAMinute = 10;
+    Time begin_{};
+    int lines_ = 0;
+};
+
 }  // namespace sipnat::daemon

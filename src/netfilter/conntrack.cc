@@ -96,7 +96,8 @@ Result<void> Conntrack::remove(const Tuple& tuple) {
     return {};
 }
 
-Result<bool> Conntrack::remove_if_unexpected(const Tuple& tuple) {
+Result<bool> Conntrack::remove_if(const Tuple& tuple,
+                                  const std::function<bool(const FlowEntry&)>& condition) {
     auto found = impl_->find(tuple);
     if (!found) {
         if (found.error().code == ENOENT) {
@@ -104,7 +105,7 @@ Result<bool> Conntrack::remove_if_unexpected(const Tuple& tuple) {
         }
         return tl::unexpected(std::move(found.error()));
     }
-    if (found->flow.expected) {
+    if (!condition(found->flow)) {
         return false;
     }
     const auto failed = impl_->remove(tuple, found->id);

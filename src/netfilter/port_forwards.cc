@@ -70,20 +70,35 @@ bool is_forward(const Json& statement) {
     return name == "DNAT" || name == "REDIRECT";
 }
 
+/// {"dnat":{"addr":"192.168.77.2","port":5060}}: a target that is the same for all packets.
+void read_target(const Json& dnat, PortForward& forward) {
+    const Json none;
+    const auto& address = dnat.value("addr", none);
+    if (address.is_string()) forward.address = IpAddress::parse(address.get<std::string>());
+    if (dnat.contains("port")) {
+        forward.port = port_of(dnat["port"]);
+        if (!forward.port) forward.address.reset();
+    }
+}
+
 void add_forwards(const Json& rule, std::vector<PortForward>& forwards) {
     bool forwarded = false;
+    PortForward forward;
     std::vector<PortRange> ranges;
     for (const auto& statement : rule.at("expr")) {
         if (!statement.is_object()) continue;
         forwarded = forwarded || is_forward(statement);
+        if (statement.contains("dnat")) read_target(statement["dnat"], forward);
         add_matched_ports(statement, ranges);
         add_mapped_ports(statement, ranges);
     }
     if (!forwarded) return;
-    const auto where = "table " + rule.value("family", "") + " " + rule.value("table", "") +
-                       ", chain " + rule.value("chain", "");
-    for (const auto& range : ranges)
-        forwards.push_back({range, where});
+    forward.rule = "table " + rule.value("family", "") + " " + rule.value("table", "") +
+                   ", chain " + rule.value("chain", "");
+    for (const auto& range : ranges) {
+        forward.ports = range;
+        forwards.push_back(forward);
+    }
 }
 
 }  // namespace

@@ -78,12 +78,38 @@ def _kernel_symbol(module: str, symbol: str) -> Callable[[], bool]:
     return test
 
 
+_MAPS = """
+map to {
+type ipv4_addr . inet_service : ipv4_addr . inet_service
+flags timeout
+}
+"""
+
+
+def _maps() -> bool:
+    """What sipnatd's nft-map mode is made of: NAT through maps with timeouts, fib, and a queue of either kind."""
+    rules = [("dnat to ip daddr . udp dport map @to", "type nat hook prerouting priority -101;"),
+             ("snat to ip saddr . udp sport map @to", "type nat hook postrouting priority 99;")]
+    able = all(_ruleset_loads(_chain(rule, hook, _MAPS))() for rule, hook in rules)
+    return able and _TESTS["nft_fib"]() and (_TESTS["nft_queue"]() or _target("NFQUEUE", "--queue-bypass"))
+
+
+def _target(*arguments: str) -> bool:
+    """iptables' target, through nft_compat."""
+    try:
+        netns.run("iptables-nft", "-t", "mangle", "-A", "PREROUTING", "-p", "udp", "-j", *arguments, namespace=_SCRATCH)
+    except RuntimeError:
+        return False
+    return True
+
+
 _TESTS: dict[str, Callable[[], bool]] = {
     "cthelper": _cthelper,
     "glue": _glue,
     "nft_queue": _ruleset_loads(_chain("queue flags bypass to 0")),
     "nft_nat": _ruleset_loads(_chain("masquerade", "type nat hook postrouting priority 100;")),
     "nft_fib": _ruleset_loads(_chain("fib daddr type local accept", "type filter hook prerouting priority 0;")),
+    "maps": _maps,
     "nf_nat_sip": _kernel_symbol("nf_nat_sip", "nf_nat_sdp_media"),
     "sip_helper": _ruleset_loads(_chain('ct helper set "s"', "type filter hook prerouting priority 0;",
                                         'ct helper s {\ntype "sip" protocol udp;\nl3proto ip;\n}')),

@@ -4,12 +4,17 @@
     none     plain NAT
     kernel   the kernel's own SIP helper (nf_conntrack_sip, nf_nat_sip)
     sipnat   sipnatd, with the configuration that is shipped unless a scenario brings its own
+
+sipnatd's mode is what the kernel can do, or what SIPNAT_MODE says. In maps mode nothing is expected: the same questions
+are answered out of the daemon's own nft maps, and out of the ct mark that its media flows have.
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
+import tempfile
 from pathlib import Path
 
 from lab import netns
@@ -19,6 +24,9 @@ from lab.wait import DEADLINE, wait_until
 
 SOURCE = Path(__file__).resolve().parents[2]
 ARMS = ("route", "none", "kernel", "sipnat")
+MODES = ("expectations", "maps")
+MEDIA_MARK = 1
+"""In maps mode: the bit of the ct mark that sipnatd gives to media flows."""
 _FAULTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "ThreadSanitizer:")
 
 
@@ -57,19 +65,24 @@ class Arm:
     def expectations(self) -> list[Expectation]:
         return parse_expectations(self.gateway.run("conntrack", "-L", "expect", check=False))
 
-    def media_expectations(self) -> list[Expectation]:
-        """Without those for signalling, class 0, which live as long as a registration."""
-        return [one for one in self.expectations() if one.fields.get("class") != "0"]
+    def open_media(self) -> list[str]:
+        """What lets media in, a line each: expectations without those for signalling, class 0, which live as long as a
+        registration."""
+        return [str(one) for one in self.expectations() if one.fields.get("class") != "0"]
+
+    def media_flows(self) -> list[Flow]:
+        """Flows that came in through open_media(), or left because of it."""
+        return self.flows(status="EXPECTED")
 
     def state(self) -> list[str]:
         """All of conntrack's entries, a line each: what failed waits print."""
         return [*map(str, self.flows()), *(f"expected: {expectation}" for expectation in self.expectations())]
 
     def assert_media_closed(self) -> None:
-        """After a call: no media expectation is left, and no flow that one made. Waits for that."""
-        wait_until(lambda: not self.media_expectations(), "the media expectations to end", state=self.state)
+        """After a call: nothing lets media in any longer, and no flow is left that did. Waits for that."""
+        wait_until(lambda: not self.open_media(), "the media to be closed", state=self.state)
         if self.ends_flows:
-            wait_until(lambda: not self.flows(status="EXPECTED"), "the media flows to end", 90, state=self.state)
+            wait_until(lambda: not self.media_flows(), "the media flows to end", 90, state=self.state)
 
 
 class KernelArm(Arm):
@@ -101,20 +114,29 @@ class SipnatArm(Arm):
     name = "sipnat"
     ends_flows = True
 
+    table = "sipnat"
+    """sipnatd's own, of nft's family inet."""
+
     def __init__(self, network: Network, gateway: Node, config: str | None = None) -> None:
         super().__init__(network, gateway)
-        self.folder = network.work / gateway.name
-        self.folder.mkdir()
+        # A scenario with several networks, one after the other, has several of these.
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{gateway.name}-", dir=network.work))
         self.config = SOURCE / "systemd" / "sipnat.toml"
-        if config is not None:
+        text = self.configuration(self.config.read_text() if config is None else config)
+        if text != self.config.read_text():
             self.config = self.folder / "sipnat.toml"
-            self.config.write_text(config)
+            self.config.write_text(text)
         self.environment = {
             "SIPNAT_SOCKET": str(self.folder / "control.sock"),
             "SIPNAT_STATE": str(self.folder / "state"),
             "SIPNAT_RULESET": str(SOURCE / "nft" / "sipnat.nft"),
+            "SIPNAT_MAPS_RULESET": str(SOURCE / "nft" / "sipnat-maps.nft"),
         }
         self.process: netns.Process | None = None
+
+    def configuration(self, text: str) -> str:
+        """The scenario's settings, with what the mode needs."""
+        return text
 
     @staticmethod
     def program(name: str) -> str:
@@ -132,7 +154,7 @@ class SipnatArm(Arm):
             ready.bind(str(notified))
             ready.setblocking(False)
             self.process = self.gateway.start(
-                *clock, self.program("sipnatd"), "--config", str(self.config), log=f"{self.gateway.name}/sipnatd.log",
+                *clock, self.program("sipnatd"), "--config", str(self.config), log=f"{self.folder.name}/sipnatd.log",
                 environment={**self.environment, "NOTIFY_SOCKET": str(notified)})
             wait_until(lambda: self._running() and _says_ready(ready), "READY=1 from sipnatd", state=self.report)
 
@@ -176,6 +198,46 @@ class SipnatArm(Arm):
         return True
 
 
+class MapsArm(SipnatArm):
+    """sipnatd in nft-map mode."""
+
+    table = "sipnat_maps"
+
+    def configuration(self, text: str) -> str:
+        section = f'[nat]\nmode = "maps"\nmark = {MEDIA_MARK}\nmask = {MEDIA_MARK}\n'
+        text = text.replace("[nat]\n", section, 1) if "[nat]\n" in text else text + section
+        return text + (f'\n[[outside]]\ninterface = "wan0"\naddress = "{self.gateway.address}"\n'
+                       'inside = ["192.168.0.0/16"]\n')
+
+    def elements(self, name: str) -> list[str]:
+        """What a set or map of sipnatd's holds, a line each."""
+        kind = "map" if name in ("in", "out", "hairpin", "contacts") else "set"
+        listed = json.loads(self.gateway.run("nft", "-j", "list", kind, "inet", self.table, name))
+        [content] = [one[kind] for one in listed["nftables"] if kind in one]
+        return [f"{name}: {_element(element)}" for element in content.get("elem", [])]
+
+    def open_media(self) -> list[str]:
+        return [*self.elements("in"), *self.elements("streams")]
+
+    def media_flows(self) -> list[Flow]:
+        return [flow for flow in self.flows() if int(flow.fields.get("mark", "0")) & MEDIA_MARK]
+
+    def state(self) -> list[str]:
+        names = ("in", "out", "hairpin", "contacts", "signalling", "media", "streams", "forwarded")
+        return [*map(str, self.flows()), *(element for name in names for element in self.elements(name))]
+
+
+def _element(json_value: object) -> str:
+    """An element as nft writes it, without its timeout: 203.0.113.1 . 20000 : 192.168.77.2 . 4000"""
+    if isinstance(json_value, dict) and "elem" in json_value:
+        return _element(json_value["elem"]["val"])
+    if isinstance(json_value, dict) and "concat" in json_value:
+        return " . ".join(map(str, json_value["concat"]))
+    if isinstance(json_value, list):
+        return " : ".join(map(_element, json_value))
+    return str(json_value)
+
+
 def _says_ready(listening: socket.socket) -> bool:
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -184,7 +246,7 @@ def _says_ready(listening: socket.socket) -> bool:
     return False
 
 
-def make(name: str, network: Network, gateway: Node, config: str | None = None) -> Arm:
+def make(name: str, mode: str, network: Network, gateway: Node, config: str | None = None) -> Arm:
     if name == "sipnat":
-        return SipnatArm(network, gateway, config)
+        return {"expectations": SipnatArm, "maps": MapsArm}[mode](network, gateway, config)
     return {"route": Arm, "none": Arm, "kernel": KernelArm}[name](network, gateway)

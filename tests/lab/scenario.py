@@ -2,7 +2,8 @@
 
 A scenario file has a docstring that says what it shows, and:
 
-    NEEDS     what the kernel must be able to do (see capabilities): a set of names
+    NEEDS     what the kernel must be able to do (see capabilities): a set of names. "expectations" or "maps" for what
+              is about one of sipnatd's modes; the rest runs in either
     TIMEOUT   seconds, in the virtual machine
     ALONE     optional, True: nothing else may run meanwhile
     run(lab)  the scenario; it fails by raising
@@ -24,6 +25,8 @@ from lab.topology import Network
 
 DAEMONS_OWN = {"cthelper", "glue", "nft_queue"}
 """What only sipnatd needs; with another arm a scenario runs without them."""
+EXPECTATIONS_NEED = DAEMONS_OWN | {"nf_nat_sip"}
+"""What sipnatd needs of the kernel in expectations mode; a scenario that names it needs "maps" instead in maps mode."""
 
 
 class Skip(Exception):
@@ -43,6 +46,11 @@ class Lab:
         self.arm = os.environ.get("SIPNAT_ARM", "sipnat")
         if self.arm not in gateway.ARMS:
             raise ValueError(f"SIPNAT_ARM={self.arm}: one of {', '.join(gateway.ARMS)}")
+        can_expect = all(capabilities.get(name) for name in EXPECTATIONS_NEED)
+        self.mode = os.environ.get("SIPNAT_MODE") or ("expectations" if can_expect else "maps")
+        """sipnatd's."""
+        if self.mode not in gateway.MODES:
+            raise ValueError(f"SIPNAT_MODE={self.mode}: one of {', '.join(gateway.MODES)}")
 
     def log(self, text: str) -> None:
         print(text, flush=True)
@@ -53,22 +61,39 @@ class Lab:
             raise Skip("this is about sipnatd, and SIPNAT_ARM is another")
 
     def need(self, *capabilities: str) -> None:
-        missing = [name for name in capabilities if not self.capabilities.get(name)]
+        missing = [name for name in capabilities if not self.has(name)]
         if missing:
-            raise Skip(f"the kernel has no {', '.join(sorted(missing))}")
+            raise Skip(f"missing: {', '.join(sorted(missing))}")
+
+    def has(self, name: str) -> bool:
+        if name == "expectations":
+            return self.mode == "expectations" and all(map(self.capabilities.get, EXPECTATIONS_NEED))
+        return bool(self.capabilities.get(name))
+
+    def needs_of(self, module: ModuleType) -> set[str]:
+        """A scenario's NEEDS, as this arm and this mode have them."""
+        if self.arm != "sipnat":
+            return module.NEEDS - DAEMONS_OWN
+        if self.mode == "maps" and module.NEEDS & DAEMONS_OWN:
+            return module.NEEDS - DAEMONS_OWN | {"maps"}
+        return module.NEEDS
 
     @contextlib.contextmanager
-    def network(self, *hosts: str, arm: str | None = None, config: str | None = None, **options: object) -> Iterator["Playground"]:
-        """The named hosts with their gateways, and the arm (by default SIPNAT_ARM's) running in each gateway.
+    def network(self, *hosts: str, arm: str | None = None, mode: str | None = None, config: str | None = None,
+                **options: object) -> Iterator["Playground"]:
+        """The named hosts with their gateways, and the arm (by default SIPNAT_ARM's, in self.mode) running in each gateway.
 
         `options` are Network's. On the way out everything is ended and removed, and a daemon that crashed raises.
         """
         arm = arm or self.arm
+        mode = mode or self.mode
+        if arm == "sipnat" and mode == "maps":
+            options["media_mark"] = gateway.MEDIA_MARK
         if arm == "route":
             options["nat"] = "route"
         with Network(self.prefix, self.work, hosts, **options) as network:
             playground = Playground(network, {
-                name: gateway.make(arm, network, node, config) for name, node in network.gateways.items()
+                name: gateway.make(arm, mode, network, node, config) for name, node in network.gateways.items()
             })
             try:
                 for one in playground.arms.values():
@@ -116,7 +141,7 @@ def run(path: Path, work: Path, out: Path, prefix: str, capabilities: dict[str, 
         raise TimeoutError(f"the scenario was not done within {module.TIMEOUT} s")
 
     lab = Lab(path.stem, work, out, prefix, capabilities)
-    lab.need(*(module.NEEDS if lab.arm == "sipnat" else module.NEEDS - DAEMONS_OWN))
+    lab.need(*lab.needs_of(module))
     signal.signal(signal.SIGALRM, out_of_time)
     signal.alarm(module.TIMEOUT)
     module.run(lab)

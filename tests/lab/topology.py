@@ -90,11 +90,13 @@ class Network:
     """The namespaces of a scenario; a context manager that removes them, and whatever was started in them."""
 
     def __init__(self, prefix: str, work: Path, hosts: tuple[str, ...], *, nat: str = "masquerade", firewall: str = "open",
-                 forward_sip_to: str | None = None, capture: bool = True) -> None:
+                 forward_sip_to: str | None = None, capture: bool = True, media_mark: int = 0) -> None:
         """
         nat: "masquerade", "snat" or "route" (none: the outside hosts have routes to the inside networks).
         firewall: "open", or "restricted": the gateways forward new flows from the phones to UDP port 5060 outside, and
             otherwise only what conntrack calls established or related.
+        media_mark: the bit of the ct mark by which a restricted firewall knows sipnatd's media in maps mode, where
+            nothing is related.
         forward_sip_to: a host of the LAN that gets what reaches the gateway's UDP port 5060 from outside (an inside PBX).
         """
         self.prefix = prefix
@@ -102,6 +104,7 @@ class Network:
         self.nat = nat
         self.firewall = firewall
         self.forward_sip_to = forward_sip_to
+        self.media_mark = media_mark
         self.processes: list[netns.Process] = []
         self._sockets: list[socket.socket] = []
         self._capture = capture
@@ -205,6 +208,8 @@ class Network:
         if self.firewall == "restricted":
             policy = "drop"
             allowed = ["ct state established,related accept", 'iifname "lan*" oifname "wan0" udp dport 5060 accept']
+            if self.media_mark:
+                allowed += ["ct status dnat accept", f"ct mark and {self.media_mark} == {self.media_mark} accept"]
         source_nat = {
             "masquerade": ['oifname "wan0" masquerade'],
             "snat": [f'oifname "wan0" ip saddr 192.168.0.0/16 snat to {GATEWAYS[gateway]["wan0"].address}'],

@@ -15,7 +15,7 @@ from lab.topology import Node
 from lab.ua import Call, UserAgent, register
 from lab.wait import wait_until
 
-NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
+NEEDS = {"expectations"}
 TIMEOUT = 300
 INPUT = """
 table ip local {

@@ -16,7 +16,7 @@ def run(lab):
     lab.for_sipnat_only()
     with lab.network("phone1", "server") as net:
         net.gateway.stop()
-        net.gateway.gateway.run("nft", "delete", "table", "inet", "sipnat")
+        net.gateway.gateway.run("nft", "delete", "table", "inet", net.gateway.table)
         phone = UserAgent(net["phone1"], "alice")
         provider = UserAgent(net["server"], "bob")
         phone.deliver(phone.request("OPTIONS", provider.identity), provider.endpoint, provider)

@@ -3,9 +3,10 @@
 
     run_scenarios.py --out DIR [--label LABEL] [--jobs N] [NAME…]
 
-Needs root and a kernel whose network it may play with: made for the virtual machine (boot-all.sh), and it works on any.
-Without names it runs all scenarios of the label ("" are those with none). Environment: SIPNAT_BIN_DIR (where sipnatd and
-sipnatctl are), SIPNAT_ARM (see tests/lab/gateway.py).
+Needs root. Used in the virtual machine (boot-all.sh) and on the machine itself (tests/native): it works in network
+namespaces of its own, and several runs may go on at once. Without names it runs all scenarios of the label ("" are those
+with none). Environment: SIPNAT_BIN_DIR (where sipnatd and sipnatctl are), SIPNAT_ARM, SIPNAT_MODE (see
+tests/lab/gateway.py).
 
     DIR/NAME.result   first line "pass", "fail" or "skip REASON", then the time it took and the log
     DIR/NAME/         a failed scenario's captures and logs
@@ -32,7 +33,7 @@ sys.path.insert(0, str(TESTS))
 
 from lab import capabilities, netns, phones, rtp, scenario, ua  # noqa: E402, F401 (imported here once for all children)
 
-WORK = Path("/run/sipnat-lab")
+WORK = Path(f"/run/sipnat-lab-{os.getpid()}")
 MARK = "SIPNAT_SCENARIO"
 SKIPPED = 77
 SCENARIOS_FAILED = 10
@@ -118,6 +119,7 @@ class Runner:
             self._wait_for_room(1)
             self._start(path)
         self._wait_for_room(1)
+        shutil.rmtree(WORK, ignore_errors=True)
         return SCENARIOS_FAILED if self.failed else 0
 
     def _start(self, path: Path) -> None:
@@ -129,11 +131,11 @@ class Runner:
         work = WORK / path.stem
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        prefix = f"lab{self.number}"
+        prefix = f"lab{os.getpid()}n{self.number}"
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            os._exit(child(path, work, self.out, prefix, self.able))
+            os._exit(child(path, work, self.out, prefix, self.able, mark_of(prefix)))
         self.under_way.append(Job(path, pid, prefix, work, time.monotonic(), time_limit(path) + GRACE))
 
     def _wait_for_room(self, places: int) -> None:
@@ -170,10 +172,16 @@ class Runner:
         print(f"{outcome.split()[0]:4} {took:6.1f} s  {job.name}", flush=True)
 
 
-def child(path: Path, work: Path, out: Path, prefix: str, able: dict[str, bool]) -> int:
+def mark_of(prefix: str) -> str:
+    """What the environment of all programs of one scenario holds."""
+    return f"{MARK}={prefix}"
+
+
+def child(path: Path, work: Path, out: Path, prefix: str, able: dict[str, bool], mark: str) -> int:
     """The scenario's own process: everything it prints goes to its log."""
     os.setsid()
-    os.environ[MARK] = path.stem
+    name, _, value = mark.partition("=")
+    os.environ[name] = value
     log = os.open(work / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -199,7 +207,7 @@ def time_limit(path: Path) -> float:
 def clean_up(job: Job) -> list[str]:
     """Ends what the scenario left running and removes its namespaces; returns what there was."""
     left = []
-    for pid in processes_of(job.name):
+    for pid in processes_with(mark_of(job.prefix)):
         try:
             left.append(f"process {pid} ({Path('/proc', str(pid), 'comm').read_text().strip()})")
             os.kill(pid, signal.SIGKILL)
@@ -212,14 +220,13 @@ def clean_up(job: Job) -> list[str]:
     return left
 
 
-def processes_of(name: str) -> list[int]:
-    """The programs that were started, however indirectly, by the scenario: they inherited its mark."""
-    mark = f"{MARK}={name}".encode()
+def processes_with(mark: str) -> list[int]:
+    """The programs that were started, however indirectly, by a scenario: they inherited its mark."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
                     found.append(int(folder.name))
             except OSError:
                 pass

@@ -16,6 +16,7 @@
 
 #include "sipnat/core/settings.h"
 #include "sipnat/net/address.h"
+#include "sipnat/net/network.h"
 
 namespace sipnat::config {
 
@@ -31,14 +32,39 @@ struct Paths {
     std::string state = "/var/lib/sipnat/state";
     std::string socket = "/run/sipnat/control.sock";
     std::string ruleset = "/usr/share/sipnat/sipnat.nft";
+    std::string maps_ruleset = "/usr/share/sipnat/sipnat-maps.nft";
 
     bool operator==(const Paths&) const = default;
+};
+
+/// How the kernel does the NAT of media: see docs/adr/0004-nft-maps.md.
+enum class ModeSetting : std::uint8_t { automatic, expectations, maps };
+
+/// One way out, for nft-map mode: hosts of `inside` that leave by `interface` appear as `address`.
+struct Outside {
+    std::string interface;
+    IpAddress address;
+    std::vector<Network> inside;
+    std::vector<Network> except;  ///< traffic from and to these is left alone
+
+    bool operator==(const Outside&) const = default;
+};
+
+/// The bits of conntrack's mark that media flows get in nft-map mode; mask 0: none.
+struct MarkConfiguration {
+    std::uint32_t mark = 0;
+    std::uint32_t mask = 0;
+
+    bool operator==(const MarkConfiguration&) const = default;
 };
 
 struct Configuration {
     std::vector<Port> udp_ports{Port{5060}};
     bool gateway_pbx = false;  ///< a PBX on the gateway itself: its flows are looked at as well
     Settings settings;
+    ModeSetting mode = ModeSetting::automatic;
+    MarkConfiguration mark;
+    std::vector<Outside> outside;
     QueueConfiguration queue;
     Paths paths;
 
@@ -66,7 +92,7 @@ using Checked = tl::expected<T, std::vector<Fault>>;
 /// The value of an environment variable, if it is set.
 using Environment = std::function<std::optional<std::string>(const char* name)>;
 
-/// Puts SIPNAT_STATE, SIPNAT_SOCKET, SIPNAT_RULESET, SIPNAT_QUEUE_FIRST, SIPNAT_QUEUE_COUNT and
+/// Puts SIPNAT_STATE, SIPNAT_SOCKET, SIPNAT_RULESET, SIPNAT_MAPS_RULESET, SIPNAT_QUEUE_FIRST, SIPNAT_QUEUE_COUNT and
 /// SIPNAT_QUEUE_FAIL_OPEN over what the file says, for a second instance on one machine.
 [[nodiscard]] Checked<Configuration> with_environment(Configuration configuration,
                                                       const Environment& environment);

@@ -12,8 +12,11 @@ namespace sipnat::control {
 
 struct Status {
     std::string version;
-    std::string mode;                   ///< "expectations"
+    std::string mode;                   ///< "expectations", "maps"
     std::string mode_why;               ///< what the probe found
+    std::vector<std::string> notes;     ///< what this mode does not do
+    std::vector<std::string> outside;   ///< of maps: interface, address, inside networks
+    std::string table;                  ///< "inet sipnat"
     std::vector<std::string> warnings;  ///< for the admin: what is wrong or dangerous right now
     std::vector<std::uint16_t> udp_ports;
     bool gateway_pbx = false;  ///< SIP of the gateway itself is looked at as well
@@ -23,7 +26,8 @@ struct Status {
     std::optional<unsigned> expect_max;
     std::uint64_t uptime = 0;  ///< seconds
     std::uint64_t calls = 0;
-    std::uint64_t media_mappings = 0;  ///< inside endpoints with an outside port
+    std::uint64_t signalling_mappings = 0;  ///< of maps: phones' endpoints with an outside port
+    std::uint64_t media_mappings = 0;       ///< inside endpoints with an outside port
     std::uint64_t holes_opened = 0;
     std::uint64_t holes_closed = 0;
     std::uint64_t queue_overruns = 0;

@@ -2,6 +2,7 @@
 // elsewhere. Expectations come before such rules, so these ports are not ours to give out.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,9 @@ namespace sipnat::netfilter {
 struct PortForward {
     PortRange ports;
     std::string rule;  ///< where it stands: "table ip nat, chain prerouting"
+    /// Where they go, if that is one address; without a port they keep theirs.
+    std::optional<IpAddress> address = std::nullopt;
+    std::optional<Port> port = std::nullopt;
 
     bool operator==(const PortForward&) const = default;
 };

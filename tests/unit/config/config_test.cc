@@ -54,6 +54,16 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
         {"[queue]\nlast = 1\n", "f:2: queue.last: no such setting"},
         {"[limits]\ncalls = 1\n", "f:2: limits.calls: no such setting"},
         {"[paths]\nlog = \"/x\"\n", "f:2: paths.log: no such setting"},
+        // mode and mark
+        {"[nat]\nmode = \"map\"\n",
+         "f:2: nat.mode: \"map\" is not \"auto\" or \"expectations\" or \"maps\""},
+        {"[nat]\nmode = 1\n", "f:2: nat.mode: has to be a string"},
+        {"\n[nat]\nmode = \"maps\"\n", "f:3: nat.mode: \"maps\" needs an [[outside]]"},
+        {"[nat]\nmark = \"1\"\n", "f:2: nat.mark: has to be a whole number"},
+        {"[nat]\nmask = -1\n", "f:2: nat.mask: -1 is not from 0 to 4294967295"},
+        {"[nat]\nmask = 4294967296\n", "f:2: nat.mask: 4294967296 is not from 0 to 4294967295"},
+        {"[nat]\nmark = 1\n", "f:2: nat.mark: has bits that nat.mask has not"},
+        {"[nat]\nmark = 0x300\nmask = 0x100\n", "f:2: nat.mark: has bits that nat.mask has not"},
         // sip
         {"[sip]\nudp_ports = 5060\n", "f:2: sip.udp_ports: has to be a list of 1 to 16 ports"},
         {"[sip]\nudp_ports = []\n", "f:2: sip.udp_ports: has to be a list of 1 to 16 ports"},
@@ -107,6 +117,83 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
     for (const auto& one : cases) {
         EXPECT_THAT(faults_of(one.text), ElementsAre(one.fault)) << one.text;
     }
+}
+
+constexpr const char* kGoodOutside =
+    "[[outside]]\ninterface = \"wan0\"\naddress = \"203.0.113.1\"\ninside = [\"10.0.0.0/8\"]\n";
+
+TEST(ConfigFaults, OfOutsideTables) {
+    const std::string good = kGoodOutside;
+    const auto with = [&](const std::string& old, const std::string& fresh) {
+        auto text = good;
+        return text.replace(text.find(old), old.size(), fresh);
+    };
+    const std::vector<std::pair<std::string, const char*>> cases = {
+        {"outside = 1\n", "f:1: outside has to be 1 to 16 tables: [[outside]]"},
+        {"[outside]\ninterface = \"wan0\"\n", "f:1: outside has to be 1 to 16 tables: [[outside]]"},
+        {"outside = []\n", "f:1: outside has to be 1 to 16 tables: [[outside]]"},
+        {"outside = [1]\n", "f:1: outside has to be 1 to 16 tables: [[outside]]"},
+        {good + "port = 1\n", "f:5: outside.port: no such setting"},
+        {with("interface = \"wan0\"", ""), "f:1: outside.interface is missing"},
+        {with("address = \"203.0.113.1\"", ""), "f:1: outside.address is missing"},
+        {with("inside = [\"10.0.0.0/8\"]", ""), "f:1: outside.inside is missing"},
+        {with("\"wan0\"", "0"), "f:2: outside.interface: has to be a string"},
+        {with("wan0", ""), "f:2: outside.interface: \"\" is not an interface's name"},
+        {with("wan0", "wan 0"), "f:2: outside.interface: \"wan 0\" is not an interface's name"},
+        {with("wan0", "w/0"), "f:2: outside.interface: \"w/0\" is not an interface's name"},
+        {with("wan0", "wan*"), "f:2: outside.interface: \"wan*\" is not an interface's name"},
+        {with("wan0", "sixteen-letters0"),
+         "f:2: outside.interface: \"sixteen-letters0\" is not an interface's name"},
+        {with("\"203.0.113.1\"", "1"), "f:3: outside.address: has to be a string"},
+        {with("203.0.113.1", "203.0.113"),
+         "f:3: outside.address: \"203.0.113\" is not an IPv4 address of the gateway's"},
+        {with("203.0.113.1", "2001:db8::1"),
+         "f:3: outside.address: \"2001:db8::1\" is not an IPv4 address of the gateway's"},
+        {with("203.0.113.1", "0.0.0.0"),
+         "f:3: outside.address: \"0.0.0.0\" is not an IPv4 address of the gateway's"},
+        {with("203.0.113.1", "127.0.0.1"),
+         "f:3: outside.address: \"127.0.0.1\" is not an IPv4 address of the gateway's"},
+        {with("203.0.113.1", "224.0.0.1"),
+         "f:3: outside.address: \"224.0.0.1\" is not an IPv4 address of the gateway's"},
+        {with("203.0.113.1", "10.0.0.1"), "f:4: outside.inside: holds outside.address itself"},
+        {with("[\"10.0.0.0/8\"]", "\"10.0.0.0/8\""),
+         "f:4: outside.inside: has to be a list of 1 to 64 networks"},
+        {with("[\"10.0.0.0/8\"]", "[]"),
+         "f:4: outside.inside: has to be a list of 1 to 64 networks"},
+        {with("\"10.0.0.0/8\"", "8"),
+         "f:4: outside.inside: an element is not an IPv4 network as \"192.168.77.0/24\""},
+        {with("10.0.0.0/8", "10.0.0.1/8"),
+         "f:4: outside.inside: \"10.0.0.1/8\" is not an IPv4 network as \"192.168.77.0/24\""},
+        {with("10.0.0.0/8", "2001:db8::/32"),
+         "f:4: outside.inside: \"2001:db8::/32\" is not an IPv4 network as \"192.168.77.0/24\""},
+        {good + "except = [\"lan\"]\n",
+         "f:5: outside.except: \"lan\" is not an IPv4 network as \"192.168.77.0/24\""},
+        {good + "except = []\n", "f:5: outside.except: has to be a list of 1 to 64 networks"},
+        {good + good, "f:7: outside.address: 203.0.113.1 is there twice"},
+    };
+    for (const auto& [text, fault] : cases) {
+        EXPECT_THAT(faults_of(text), ElementsAre(fault)) << text;
+    }
+}
+
+TEST(ConfigFaults, OutsideTablesAndNetworksAreLimited) {
+    std::string tables;
+    for (int i = 1; i <= 17; ++i) {
+        tables += "[[outside]]\ninterface = \"wan0\"\naddress = \"203.0.113." + std::to_string(i) +
+                  "\"\ninside = [\"10.0.0.0/8\"]\n";
+        if (i == 16) {
+            EXPECT_THAT(faults_of(tables), testing::IsEmpty());
+        }
+    }
+    EXPECT_THAT(faults_of(tables),
+                ElementsAre("f:1: outside has to be 1 to 16 tables: [[outside]]"));
+    std::string networks;
+    for (int i = 0; i < 64; ++i)
+        networks += "\"10.0." + std::to_string(i) + ".0/24\",";
+    const std::string head =
+        "[[outside]]\ninterface = \"w\"\naddress = \"203.0.113.1\"\ninside = [";
+    EXPECT_THAT(faults_of(head + networks + "]\n"), testing::IsEmpty());
+    EXPECT_THAT(faults_of(head + networks + "\"10.1.0.0/16\"]\n"), SizeIs(1));
 }
 
 TEST(ConfigFaults, MediaPortsAreARangeAbove1023) {
@@ -177,8 +264,12 @@ TEST(Config, AnEmptyFileIsTheDefaults) {
     EXPECT_EQ(parsed->settings.media_per_host, 4000U);
     EXPECT_EQ(parsed->settings.media, 100000U);
     EXPECT_EQ(parsed->queue, (QueueConfiguration{5060, 1, true}));
-    EXPECT_EQ(parsed->paths, (Paths{"/var/lib/sipnat/state", "/run/sipnat/control.sock",
-                                    "/usr/share/sipnat/sipnat.nft"}));
+    EXPECT_EQ(parsed->mode, ModeSetting::automatic);
+    EXPECT_EQ(parsed->mark, (MarkConfiguration{0, 0}));
+    EXPECT_THAT(parsed->outside, testing::IsEmpty());
+    EXPECT_EQ(parsed->paths,
+              (Paths{"/var/lib/sipnat/state", "/run/sipnat/control.sock",
+                     "/usr/share/sipnat/sipnat.nft", "/usr/share/sipnat/sipnat-maps.nft"}));
 }
 
 TEST(Config, EverySettingArrives) {
@@ -187,9 +278,15 @@ TEST(Config, EverySettingArrives) {
         "[nat]\nmedia_ports = \"1024-5000\"\nkeep_ports = false\non_no_media = \"unchanged\"\n"
         "gateway_pbx = true\nmedia_hosts = [\"192.168.77.9\", \"fd00::9\"]\n"
         "rewrite_request_uri = \"unless_digest\"\n"
+        "mode = \"maps\"\nmark = 0xc0000000\nmask = 0xf0000000\n"
         "[queue]\nfirst = 65520\ncount = 16\nfail_open = false\n"
         "[limits]\ndialogs = \"7/7\"\nmedia = \"8/9\"\n"
-        "[paths]\nstate = \"/a\"\nsocket = \"/b\"\nruleset = \"/c\"\n",
+        "[paths]\nstate = \"/a\"\nsocket = \"/b\"\nruleset = \"/c\"\n"
+        "maps_ruleset = \"/d\"\n"
+        "[[outside]]\ninterface = \"wan0\"\naddress = \"203.0.113.1\"\n"
+        "inside = [\"10.0.0.0/8\", \"192.168.77.7\"]\nexcept = [\"10.9.0.0/16\"]\n"
+        "[[outside]]\ninterface = \"wan1\"\naddress = \"198.51.100.1\"\n"
+        "inside = [\"10.0.0.0/8\"]\n",
         "f");
     ASSERT_TRUE(parsed) << parsed.error().front().message();
     EXPECT_THAT(parsed->udp_ports, ElementsAre(Port{5060}, Port{5070})) << "sorted, each once";
@@ -206,7 +303,17 @@ TEST(Config, EverySettingArrives) {
     EXPECT_EQ(parsed->settings.calls, 7U);
     EXPECT_EQ(parsed->settings.media_per_host, 8U);
     EXPECT_EQ(parsed->settings.media, 9U);
-    EXPECT_EQ(parsed->paths, (Paths{"/a", "/b", "/c"}));
+    EXPECT_EQ(parsed->paths, (Paths{"/a", "/b", "/c", "/d"}));
+    EXPECT_EQ(parsed->mode, ModeSetting::maps);
+    EXPECT_EQ(parsed->mark, (MarkConfiguration{0xc0000000, 0xf0000000}));
+    const auto network = [](const char* text) { return Network::parse(text).value(); };
+    const auto address = [](const char* text) { return IpAddress::parse(text).value(); };
+    EXPECT_THAT(parsed->outside,
+                ElementsAre(Outside{"wan0",
+                                    address("203.0.113.1"),
+                                    {network("10.0.0.0/8"), network("192.168.77.7/32")},
+                                    {network("10.9.0.0/16")}},
+                            Outside{"wan1", address("198.51.100.1"), {network("10.0.0.0/8")}, {}}));
 }
 
 TEST(Config, OnNoMediaCanDrop) {
@@ -251,10 +358,11 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
     const auto parsed = parse(text, kShipped);
     ASSERT_TRUE(parsed) << parsed.error().front().message();
     EXPECT_EQ(*parsed, Configuration{});
-    for (const char* name :
-         {"udp_ports", "on_malformed", "media_ports", "keep_ports", "media_hosts", "on_no_media",
-          "gateway_pbx", "rewrite_request_uri", "first", "count", "fail_open", "dialogs", "media",
-          "state", "socket", "ruleset"}) {
+    for (const char* name : {"udp_ports",    "on_malformed", "media_ports", "keep_ports",
+                             "media_hosts",  "on_no_media",  "gateway_pbx", "rewrite_request_uri",
+                             "first",        "count",        "fail_open",   "dialogs",
+                             "media",        "state",        "socket",      "ruleset",
+                             "maps_ruleset", "mode",         "mark",        "mask"}) {
         EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
         --enabled;
     }
@@ -312,13 +420,14 @@ TEST(ConfigEnvironment, GoesOverPathsAndQueueOnly) {
     const auto changed = with_variables({{"SIPNAT_STATE", "/s"},
                                          {"SIPNAT_SOCKET", "/k"},
                                          {"SIPNAT_RULESET", "/r"},
+                                         {"SIPNAT_MAPS_RULESET", "/m"},
                                          {"SIPNAT_QUEUE_FIRST", "0"},
                                          {"SIPNAT_QUEUE_COUNT", "16"},
                                          {"SIPNAT_QUEUE_FAIL_OPEN", "false"},
                                          {"SIPNAT_MEDIA_PORTS", "1024-2000"}});
     ASSERT_TRUE(changed);
     Configuration expected;
-    expected.paths = {"/s", "/k", "/r"};
+    expected.paths = {"/s", "/k", "/r", "/m"};
     expected.queue = {0, 16, false};
     EXPECT_EQ(*changed, expected);
 }

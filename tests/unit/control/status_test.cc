@@ -18,6 +18,9 @@ Status busy() {
     status.version = "1.2.3";
     status.mode = "expectations";
     status.mode_why = "a \"quoted\" reason";
+    status.notes = {"no this", "no that"};
+    status.outside = {"wan0 203.0.113.1: inside 10.0.0.0/8"};
+    status.table = "inet sipnat";
     status.warnings = {"first", "second"};
     status.udp_ports = {5060, 5070};
     status.gateway_pbx = true;
@@ -27,6 +30,7 @@ Status busy() {
     status.expect_max = 4096;
     status.uptime = 18446744073709551615ULL;
     status.calls = 3;
+    status.signalling_mappings = 9;
     status.media_mappings = 6;
     status.holes_opened = 24;
     status.holes_closed = 12;
@@ -87,6 +91,9 @@ TEST(StatusText, ShowsWhatThereIs) {
     EXPECT_EQ(to_text(busy()),
               "sipnatd       1.2.3, up 18446744073709551615 s\n"
               "mode          expectations (a \"quoted\" reason)\n"
+              "              no this\n"
+              "              no that\n"
+              "outside       wan0 203.0.113.1: inside 10.0.0.0/8\n"
               "signalling    udp 5060, 5070 (with a PBX on the gateway), queue 5060-5063, "
               "table inet sipnat loaded\n"
               "media         ports 10000-32767, 6 mapped, 24 expectations made, 12 removed\n"
@@ -98,6 +105,15 @@ TEST(StatusText, ShowsWhatThereIs) {
               "libosip2      refused 4 messages and 5 SDP bodies that opened media\n"
               "warning       first\n"
               "warning       second\n");
+}
+
+TEST(StatusText, MapsModeHasMappingsAndNoExpectations) {
+    auto status = busy();
+    status.mode = "maps";
+    status.table = "inet sipnat_maps";
+    const auto text = to_text(status);
+    EXPECT_THAT(text, HasSubstr("queue 5060-5063, table inet sipnat_maps loaded, 9 mapped\n"));
+    EXPECT_THAT(text, HasSubstr("6 mapped, 24 holes made, 12 removed\n"));
 }
 
 TEST(StatusText, LeavesTroublesOutThatThereAreNot) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 #include <string>
@@ -85,6 +86,18 @@ TEST_F(PacketLogTest, LimitsEachReasonAlone) {
 TEST_F(PacketLogTest, LimitsTheMinuteAfterBootAsWell) {
     note(Reason::malformed, 1000, Time{5s});
     EXPECT_THAT(lines(), SizeIs(10));
+}
+
+TEST(FaultLog, TellsTenAMinute) {
+    FaultLog faults;
+    testing::internal::CaptureStderr();
+    for (int i = 0; i < 20; ++i)
+        faults.note("table is gone " + std::to_string(i), kStart + 59s);
+    faults.note("still gone", kStart + 119s);
+    const auto written = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(std::ranges::count(written, '\n'), 11);
+    EXPECT_THAT(written, HasSubstr("table is gone 9\n"));
+    EXPECT_THAT(written, HasSubstr("still gone\n"));
 }
 
 }  // namespace

@@ -102,6 +102,23 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"number_out_of_range", ruleset(match(kUdp, "70000") + kDnat), {}}),
     [](const auto& test) { return std::string(test.param.name); });
 
+TEST(PortForwardTargets, AreThereIfTheyAreTheSameForAll) {
+    const auto target = [](const std::string& dnat) {
+        const auto found = find_port_forwards(ruleset(match(kUdp, "5060") + "," + dnat));
+        return found.size() == 1 ? std::pair(found[0].address, found[0].port)
+                                 : std::pair(IpAddress::parse("0.0.0.0"), std::optional(Port{}));
+    };
+    const auto host = IpAddress::parse("192.168.77.2");
+    EXPECT_EQ(target(R"({"dnat":{"addr":"192.168.77.2"}})"),
+              std::pair(host, std::optional<Port>()));
+    EXPECT_EQ(target(R"({"dnat":{"family":"ip","addr":"192.168.77.2","port":5070}})"),
+              std::pair(host, std::optional(Port{5070})));
+    const std::pair<std::optional<IpAddress>, std::optional<Port>> none;
+    EXPECT_EQ(target(R"({"dnat":{"addr":"192.168.77.2","port":{"range":[5060,5069]}}})"), none);
+    EXPECT_EQ(target(R"({"dnat":{"addr":{"range":["192.168.77.2","192.168.77.9"]}}})"), none);
+    EXPECT_EQ(target(R"({"redirect":{"port":5070}})"), none);
+}
+
 TEST(PortForwardsText, ThatIsNoRulesetHoldsNone) {
     for (const char* text : {"", "{", "[]", R"({"nftables":7})", R"({"nftables":[{"rule":{}}]})"}) {
         EXPECT_THAT(find_port_forwards(text), IsEmpty()) << text;

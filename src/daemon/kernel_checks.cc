@@ -1,0 +1,140 @@
+#include "daemon/kernel_checks.h"
+
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "sipnat/netfilter/local_ports.h"
+
+namespace sipnat::daemon {
+
+namespace {
+
+using Kind = KernelAnswer::Kind;
+
+KernelAnswer refused(const Error& error) {
+    return {Kind::refused, {}, error.text()};
+}
+
+/// The signalling peer of a hole's call, as the gateway routes to it.
+const IpAddress& peer_of(const Hole& hole) {
+    return hole.inside_sends == FlowDirection::original ? hole.master.destination.address
+                                                        : hole.master.source.address;
+}
+
+/// SDP names any address it likes. One of the gateway's own, or one behind another interface than
+/// the signalling peer (another inside network, say), is not where that peer's side receives.
+Result<bool> is_beside_the_peer(const Hole& hole, netfilter::Routes& routes) {
+    const auto remote = routes.lookup(hole.remote->address);
+    if (!remote) return tl::unexpected(remote.error());
+    if (remote->type != netfilter::RouteType::unicast) return false;
+    const auto peer = routes.lookup(peer_of(hole));
+    if (!peer) return tl::unexpected(peer.error());
+    return remote->output == peer->output;
+}
+
+/// Whose media a flow is, by either side's first packet.
+class MediaOwners {
+  public:
+    void add(const MediaFlows& media, std::size_t owner) {
+        inbound_.emplace(std::pair{media.transport, media.outside}, owner);
+        outbound_.emplace(std::tuple{media.transport, media.inside, media.outside}, owner);
+        has_tcp_ = has_tcp_ || media.transport == Transport::tcp;
+    }
+    /// What has to be listed to find all of them.
+    [[nodiscard]] netfilter::FlowFilter filter(netfilter::FlowOrigin origin) const {
+        netfilter::FlowFilter filter;
+        if (has_tcp_) filter.transport = std::nullopt;
+        filter.origin = origin;
+        return filter;
+    }
+    [[nodiscard]] std::vector<std::size_t> of(const FlowEntry& flow) const {
+        std::vector<std::size_t> owners;
+        const auto take = [&owners](auto range) {
+            for (auto entry = range.first; entry != range.second; ++entry)
+                owners.push_back(entry->second);
+        };
+        const auto& original = flow.tuples.original;
+        take(inbound_.equal_range({original.transport, original.destination}));
+        take(outbound_.equal_range(
+            {original.transport, original.source, flow.tuples.reply.destination}));
+        return owners;
+    }
+
+  private:
+    std::multimap<std::pair<Transport, Endpoint>, std::size_t> inbound_;
+    std::multimap<std::tuple<Transport, Endpoint, Endpoint>, std::size_t> outbound_;
+    bool has_tcp_ = false;
+};
+
+}  // namespace
+
+std::optional<KernelAnswer> find_obstacle(const Decision& decision, netfilter::Routes& routes) {
+    for (const auto& hole : decision.open) {
+        if (hole.remote) {
+            const auto beside = is_beside_the_peer(hole, routes);
+            if (!beside) return refused(beside.error());
+            if (!*beside) return KernelAnswer{Kind::no_route, *hole.remote, ""};
+        } else if (hole.inside != hole.outside) {
+            // NAT comes before sockets: a service of the gateway would lose its packets.
+            const auto bound = netfilter::port_is_bound(hole.outside, hole.transport);
+            if (!bound) return refused(bound.error());
+            if (*bound) return KernelAnswer{Kind::port_taken, hole.outside, ""};
+        }
+    }
+    return std::nullopt;
+}
+
+Result<void> delete_flows(netfilter::Conntrack& conntrack, std::span<const MediaFlows> ended,
+                          netfilter::FlowOrigin origin) {
+    if (ended.empty()) return {};
+    MediaOwners owners;
+    for (const auto& media : ended)
+        owners.add(media, 0);
+    std::vector<FlowEntry> found;
+    auto listed = conntrack.for_each(owners.filter(origin), [&](const FlowEntry& flow) {
+        if (!owners.of(flow).empty()) found.push_back(flow);
+    });
+    if (!listed) return listed;
+    for (const auto& flow : found) {
+        if (auto done = conntrack.remove(flow); !done) return done;
+    }
+    return {};
+}
+
+Result<std::vector<IdleAnswer>> count_packets(netfilter::Conntrack& conntrack,
+                                              std::span<const IdleQuestion> questions,
+                                              netfilter::FlowOrigin origin) {
+    std::vector<IdleAnswer> answers;
+    MediaOwners owners;
+    for (const auto& question : questions) {
+        for (const auto& media : question.media)
+            owners.add(media, answers.size());
+        answers.push_back({question.call, 0});
+    }
+    auto listed = conntrack.for_each(owners.filter(origin), [&](const FlowEntry& flow) {
+        for (const auto owner : owners.of(flow)) {
+            auto& packets = answers[owner].packets;
+            packets =
+                packets && flow.packets ? std::optional(*packets + *flow.packets) : std::nullopt;
+        }
+    });
+    if (!listed) return tl::unexpected(listed.error());
+    return answers;
+}
+
+Result<std::set<Endpoint>> reply_destinations(netfilter::Conntrack& conntrack,
+                                              const MediaTable& media) {
+    std::set<Endpoint> endpoints;
+    auto listed = conntrack.for_each({}, [&](const FlowEntry& flow) {
+        const auto& answered_at = flow.tuples.reply.destination;
+        const bool translated = answered_at != flow.tuples.original.source;
+        if (translated && !media.find_outside(answered_at, Transport::udp)) {
+            endpoints.insert(answered_at);
+        }
+    });
+    if (!listed) return tl::unexpected(listed.error());
+    return endpoints;
+}
+
+}  // namespace sipnat::daemon

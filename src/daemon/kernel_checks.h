@@ -1,0 +1,34 @@
+// What both modes ask the kernel before they open media, and do after it has ended.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "daemon/media_gate.h"
+#include "sipnat/netfilter/conntrack.h"
+#include "sipnat/netfilter/route.h"
+
+namespace sipnat::daemon {
+
+/// Why one of the decision's holes can't be opened: a socket holds its port, or no route leads to
+/// its remote end beside the signalling peer. Changes nothing.
+[[nodiscard]] std::optional<KernelAnswer> find_obstacle(const Decision& decision,
+                                                        netfilter::Routes& routes);
+
+/// Deletes the flows of this origin that went through these mappings.
+[[nodiscard]] Result<void> delete_flows(netfilter::Conntrack& conntrack,
+                                        std::span<const MediaFlows> ended,
+                                        netfilter::FlowOrigin origin);
+
+/// Adds up the packets of the flows of this origin that go through the mappings of each question.
+[[nodiscard]] Result<std::vector<IdleAnswer>> count_packets(netfilter::Conntrack& conntrack,
+                                                            std::span<const IdleQuestion> questions,
+                                                            netfilter::FlowOrigin origin);
+
+/// The outside endpoints that translated UDP flows are answered at, without those of `media`.
+[[nodiscard]] Result<std::set<Endpoint>> reply_destinations(netfilter::Conntrack& conntrack,
+                                                            const MediaTable& media);
+
+}  // namespace sipnat::daemon

@@ -1,0 +1,54 @@
+// How media is let through the kernel's NAT: with expectations (executor.h) or with nft's maps
+// (map_gate.h).
+#pragma once
+
+#include <set>
+#include <span>
+#include <vector>
+
+#include "sipnat/core/engine.h"
+
+namespace sipnat::daemon {
+
+/// Whether the state file had all of the calls that are up.
+enum class Knowledge : bool { some_calls, all_calls };
+
+class MediaGate {
+  public:
+    virtual ~MediaGate() = default;
+
+    /// A new packet: nothing has been made for it yet.
+    virtual void begin_packet() {}
+    /// Does what `decision` needs before its packet may leave, or none of it. `mark` is the flow's.
+    /// A text beside Kind::done is a fault that the admin should read.
+    [[nodiscard]] virtual KernelAnswer open_holes(const Decision& decision, std::uint32_t mark) = 0;
+    /// What the kernel has removed already is no failure.
+    [[nodiscard]] virtual Result<void> close_holes(std::span<const Hole> holes) = 0;
+    /// Deletes the flows that went through holes of ended streams.
+    [[nodiscard]] virtual Result<void> sweep(std::span<const MediaFlows> ended) = 0;
+    /// What the flows of these calls' media have counted.
+    [[nodiscard]] virtual Result<std::vector<IdleAnswer>> count(
+        std::span<const IdleQuestion> questions) = 0;
+
+    /// At start: makes what an earlier process left agree with `media`. The faults of what could
+    /// not be done.
+    [[nodiscard]] virtual std::vector<Error> take_over(const MediaTable& media,
+                                                       Knowledge knowledge) = 0;
+    /// Outside UDP endpoints that the kernel's state holds for others than the calls of `media`.
+    [[nodiscard]] virtual Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) = 0;
+    /// After the table was loaded again, perhaps in the place of one that somebody flushed.
+    [[nodiscard]] virtual Result<void> put_again(const MediaTable& media) = 0;
+    /// Once a minute.
+    [[nodiscard]] virtual Result<void> keep_up(const MediaTable& /*media*/, Time /*now*/) {
+        return {};
+    }
+
+  protected:
+    MediaGate() = default;
+    MediaGate(const MediaGate&) = default;
+    MediaGate(MediaGate&&) = default;
+    MediaGate& operator=(const MediaGate&) = default;
+    MediaGate& operator=(MediaGate&&) = default;
+};
+
+}  // namespace sipnat::daemon
