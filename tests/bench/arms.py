@@ -4,17 +4,19 @@
     plain      masquerade
     accept     masquerade, and a program behind a netfilter queue that accepts every SIP packet
     kernel     the kernel's own SIP helper (nf_nat_sip)
-    sipnat     sipnatd, as tests/lab starts it, with its shipped settings
+    sipnat     sipnatd, as tests/lab starts it on this kernel, with its shipped settings
     flowtable  masquerade, and media past the ruleset (nft's flow offload, in software)
 """
 
 import contextlib
+import io
 import os
 from pathlib import Path
 from typing import Iterator
 
-from lab import gateway, netns
-from lab.topology import Network, Node
+from lab import netns
+from lab.scenario import Lab
+from lab.topology import Node
 from lab.wait import wait_until
 
 PHONES = "192.168.96.0/20"
@@ -27,13 +29,7 @@ add rule ip admin postrouting oifname "wan0" masquerade
 """
 """The phones all send from port 5060. What they get instead stays out of the media range: the kernel's helper drops an
 INVITE whose RTP port is one that another phone's signalling has."""
-
-
-class AcceptArm(gateway.Arm):
-    """Where the kernel has nft's `queue`, at the hook where sipnatd's table queues; else where xt_NFQUEUE can, before NAT."""
-
-    name = "accept"
-    _RULESET = f"""
+ACCEPT_RULES = f"""
 table ip acceptonly {{
     chain postrouting {{
         type filter hook postrouting priority srcnat + 200;
@@ -41,27 +37,7 @@ table ip acceptonly {{
     }}
 }}
 """
-
-    def __init__(self, network: Network, node: Node, nft_queue: bool) -> None:
-        super().__init__(network, node)
-        self.nft_queue = nft_queue
-        self.process: netns.Process | None = None
-
-    def start(self) -> None:
-        self.process = self.gateway.start(gateway.SipnatArm.program("accept_queue"), str(QUEUE), log="accept_queue.log")
-        wait_until(lambda: "ready" in self.process.output(), "accept_queue", state=self.process.output)
-        if self.nft_queue:
-            self.gateway.run("nft", "-f", "-", stdin=self._RULESET)
-        else:
-            self.gateway.run("iptables-nft", "-t", "mangle", "-A", "PREROUTING", "-p", "udp", "-m", "multiport", "--ports", "5060",
-                             "-j", "NFQUEUE", "--queue-num", str(QUEUE), "--queue-bypass")
-
-
-class FlowtableArm(gateway.Arm):
-    """Established media flows leave the ordinary path."""
-
-    name = "flowtable"
-    RULESET = """
+FLOWTABLE_RULES = """
 table ip fast {
     flowtable media {
         hook ingress priority 0;
@@ -74,58 +50,50 @@ table ip fast {
 }
 """
 
-    def start(self) -> None:
-        self.gateway.run("nft", "-f", "-", stdin=self.RULESET)
+
+class Broken(Exception):
+    """An arm that did not start or did not end well; the text has what it said."""
 
 
-class Place:
-    """A network with an arm in its gateway, and how sipload is told about it."""
-
-    def __init__(self, network: Network, arm: gateway.Arm | None, inside: Node) -> None:
-        self.network = network
-        self.arm = arm
-        self.inside = inside
-        process = getattr(arm, "process", None)
-        self.arguments = ["--inside", inside.namespace, "--outside", network["server"].namespace]
-        if arm is not None and arm.name in ("kernel", "sipnat"):
-            self.arguments.append("--rewrites")
-        if process is not None:
-            self.arguments += ["--daemon", str(process.pid)]
-
-    def say(self) -> str:
-        """What the arm's program printed, for a measurement that went wrong."""
-        process = getattr(self.arm, "process", None)
-        return process.output()[-2000:] if process else ""
+def start_accepting(gateway: Node, nft_queue: bool) -> netns.Process:
+    """Where the kernel has nft's `queue`, at the hook where sipnatd's table queues; else where xt_NFQUEUE can, before NAT."""
+    process = gateway.start(str(program("accept_queue")), str(QUEUE), log="accept_queue.log")
+    wait_until(lambda: "ready" in process.output(), "accept_queue", state=process.output)
+    if nft_queue:
+        gateway.run("nft", "-f", "-", stdin=ACCEPT_RULES)
+    else:
+        gateway.run("iptables-nft", "-t", "mangle", "-A", "PREROUTING", "-p", "udp", "-m", "multiport", "--ports", "5060",
+                    "-j", "NFQUEUE", "--queue-num", str(QUEUE), "--queue-bypass")
+    return process
 
 
 @contextlib.contextmanager
-def place(name: str, prefix: str, work: Path, able: dict[str, bool]) -> Iterator[Place]:
-    """The named arm, running. Everything is ended and removed on the way out."""
+def place(name: str, prefix: str, work: Path, able: dict[str, bool]) -> Iterator[list[str]]:
+    """The named arm, running; gives sipload's arguments for it. Everything is ended and removed on the way out."""
     hosts = ("outside", "server") if name == "direct" else ("phone1", "server")
-    with Network(prefix, work, hosts, capture=False) as network:
-        inside = network[hosts[0]]
-        # A whole network of phones in one namespace: every address of it is this host's.
-        inside.run("ip", "route", "add", "local", PHONES, "dev", "lo")
-        router = network["server"] if name == "direct" else network["gateway"]
-        router.run("ip", "route", "add", PHONES, "via", inside.address)
-        arm = None
-        if name != "direct":
-            router.run("nft", "-f", "-", stdin=OUTSIDE_PORTS)
-            arm = _arm(name, network, router, able)
-            arm.start()
-        try:
-            yield Place(network, arm, inside)
-        finally:
-            if isinstance(arm, gateway.SipnatArm):
-                arm.stop()
-
-
-def _arm(name: str, network: Network, node: Node, able: dict[str, bool]) -> gateway.Arm:
-    if name == "accept":
-        return AcceptArm(network, node, able["nft_queue"])
-    if name == "flowtable":
-        return FlowtableArm(network, node)
-    return gateway.make({"plain": "none"}.get(name, name), network, node)
+    in_lab = name if name in ("kernel", "sipnat") else "none"
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), \
+                Lab("bench", work, work, prefix, able).network(*hosts, arm=in_lab, capture=False) as net:
+            inside = net[hosts[0]]
+            router = net["server" if name == "direct" else "gateway"]
+            # A whole network of phones in one namespace: every address of it is this host's.
+            inside.run("ip", "route", "add", "local", PHONES, "dev", "lo")
+            router.run("ip", "route", "add", PHONES, "via", inside.address)
+            if name != "direct":
+                router.run("nft", "-f", "-", stdin=OUTSIDE_PORTS)
+            process = getattr(net.gateway, "process", None) if name == "sipnat" else None
+            if name == "accept":
+                process = start_accepting(router, able["nft_queue"])
+            if name == "flowtable":
+                router.run("nft", "-f", "-", stdin=FLOWTABLE_RULES)
+            arguments = ["--inside", inside.namespace, "--outside", net["server"].namespace]
+            arguments += ["--rewrites"] if in_lab != "none" else []
+            arguments += ["--daemon", str(process.pid)] if process else []
+            yield arguments
+    except (AssertionError, RuntimeError) as fault:
+        raise Broken(f"{fault}\n{said.getvalue()[-4000:]}") from fault
 
 
 def ksoftirqd() -> list[str]:
@@ -144,7 +112,7 @@ def has_flowtables(prefix: str) -> bool:
     netns.run("ip", "netns", "add", name)
     try:
         netns.run("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "wan0", namespace=name)
-        netns.run("nft", "-f", "-", namespace=name, stdin=FlowtableArm.RULESET)
+        netns.run("nft", "-f", "-", namespace=name, stdin=FLOWTABLE_RULES)
         return True
     except RuntimeError:
         return False
@@ -152,5 +120,5 @@ def has_flowtables(prefix: str) -> bool:
         netns.run("ip", "netns", "del", name)
 
 
-def program_folder() -> Path:
-    return Path(os.environ["SIPNAT_BIN_DIR"])
+def program(name: str) -> Path:
+    return Path(os.environ["SIPNAT_BIN_DIR"], name)

@@ -1,6 +1,6 @@
 // The budget of one message in user space, stage by stage, in the terms of docs/architecture.md.
 //
-//     queue message ─ decode ─► index ─► session ─► second opinion ─► … handle() ─► settle() ─► encode ─► verdict
+//     queue message ─ decode ─► index ─► session ─► second opinion ─► … handle(), settle() ─► journal ─► encode ─► verdict
 //
 // Each benchmark gives the time of one message and, as a counter, the heap allocations it made. What a
 // stage leaves behind (calls, ports) is removed outside of the measured time, so that every message
@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "core/second_opinion.h"
+#include "daemon/state_file.h"
 #include "netfilter/queue_codec.h"
 #include "netfilter/tuple_codec.h"
 #include "sipnat/core/engine.h"
@@ -324,6 +325,7 @@ class Bench {
         now_ += std::chrono::seconds(120);
         while (engine_.next_due() && *engine_.next_due() <= now_)
             (void)engine_.tick(now_);
+        (void)take_changes();
         texts_.clear();
         for (std::size_t i = 0; i < kBatch; ++i) {
             const auto call = call_name(first_ + i);
@@ -336,6 +338,8 @@ class Bench {
     }
 
     [[nodiscard]] const std::string& text(std::size_t i) const { return texts_[i]; }
+    /// What the messages since the last time changed.
+    [[nodiscard]] SavedState take_changes() { return engine_.take_changes(); }
 
   private:
     static bool is_call(Kind kind) { return kind == Kind::invite || kind == Kind::invite_ok; }
@@ -368,6 +372,25 @@ void whole_engine(benchmark::State& state, Kind kind) {
                 auto decision = bench.pass(bench.text(i), direction);
                 benchmark::DoNotOptimize(decision);
             });
+}
+
+/// The state file's lines, one a message; in a batch of the daemon's the messages of a call share one.
+void journal(benchmark::State& state, Kind kind) {
+    Bench bench;
+    std::vector<SavedState> changes;
+    const auto prepare = [&] {
+        bench.next_batch(kind);
+        (void)bench.take_changes();
+        changes.clear();
+        for (std::size_t i = 0; i < kBatch; ++i) {
+            (void)bench.pass(bench.text(i), direction_of(kind));
+            changes.push_back(bench.take_changes());
+        }
+    };
+    measure(state, message(kind, call_name(0)).size(), prepare, [&](std::size_t i) {
+        auto line = daemon::encode_state(changes[i]);
+        benchmark::DoNotOptimize(line);
+    });
 }
 
 void encode(benchmark::State& state, Kind kind) {
@@ -415,6 +438,7 @@ void add_all() {
         if (has_session) {
             add(name + "/session", read_session, text);
             add(name + "/second opinion", opinion, text);
+            add(name + "/journal", journal, kind);
         }
         add(name + "/engine", whole_engine, kind);
         add(name + "/encode", encode, kind);

@@ -20,7 +20,7 @@ WORKLOADS = {
     "options": "OPTIONS, 200",
     "untouched": "OPTIONS with names only, 200",
 }
-STAGES = ("decode", "index", "session", "second opinion", "engine", "encode")
+STAGES = ("decode", "index", "session", "second opinion", "engine", "journal", "encode")
 
 
 class Figure:
@@ -86,7 +86,7 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
 def markdown(results: Results) -> str:
     data = results.data
     machine = data["machine"]
-    lines = [f"Linux {machine['kernel']}, {machine['processors']} processors, {data['where']}. {data['rounds']} rounds; "
+    lines = [f"Linux {machine['kernel']}, {machine['processors']} processors, {data['where']}. {data['rounds']} rounds, {data['phones']} phones; "
              f"medians, with the smallest and the largest. Other programs had {foreign(results):.0%} of the processors meanwhile.", ""]
     for arm, why in data["absent"].items():
         lines += [f"Not measured: `{arm}` ({why}).", ""]
@@ -174,7 +174,7 @@ def media(results: Results) -> list[str]:
 def engine_rows(results: Results) -> dict[str, dict[str, dict]]:
     """Message → stage → figures."""
     rows: dict[str, dict[str, dict]] = {}
-    for one in results.data["engine"]:
+    for one in sorted(results.data["engine"], key=lambda one: (one["name"].startswith("length"), one["bytes"] * (1 if one["name"].startswith("length") else -1))):
         message, stage = one["name"].rsplit("/", 1)
         rows.setdefault(message, {})[stage] = one
     return rows
@@ -191,7 +191,7 @@ def budget(results: Results) -> list[str]:
     if not rows:
         return []
     return ["### The engine's budget", "", "Nanoseconds of CPU a message. `engine` is all of handle() and settle(): index, session and second "
-            "opinion are in it. Allocations are the engine's (operator new).", ""] + table(
+            "opinion are in it. `journal` is the line of the state file. Allocations are the engine's (operator new).", ""] + table(
                 ["message", *STAGES, "allocations"], rows)
 
 
