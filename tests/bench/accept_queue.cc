@@ -49,7 +49,8 @@ void configure(mnl_socket* socket, std::uint16_t queue) {
     const auto length = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
     if (length < 0) die("configure");
     const auto port = mnl_socket_get_portid(socket);
-    if (mnl_cb_run(buffer.data(), static_cast<std::size_t>(length), 0, port, nullptr, nullptr) < 0) {
+    if (mnl_cb_run(buffer.data(), static_cast<std::size_t>(length), 0, port, nullptr, nullptr) <
+        0) {
         die("configure");
     }
 }

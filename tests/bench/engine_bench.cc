@@ -38,16 +38,16 @@ namespace {
 std::atomic<std::uint64_t> allocations{0};
 }
 
-// Counted, and otherwise what the library's would do.
-void* operator new(std::size_t size) {
+// Counted, and otherwise what the library's would do. Inlined by halves they look mismatched to g++.
+[[gnu::noinline]] void* operator new(std::size_t size) {
     allocations.fetch_add(1, std::memory_order_relaxed);
     if (void* memory = std::malloc(size)) return memory;
     throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept {
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
     std::free(memory);
 }
-void operator delete(void* memory, std::size_t) noexcept {
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
     std::free(memory);
 }
 
@@ -68,11 +68,16 @@ constexpr std::array kKinds{Kind::invite, Kind::invite_ok, Kind::registration, K
 
 std::string_view name_of(Kind kind) {
     switch (kind) {
-        case Kind::invite: return "INVITE with SDP";
-        case Kind::invite_ok: return "200 with SDP";
-        case Kind::registration: return "REGISTER";
-        case Kind::options: return "OPTIONS";
-        case Kind::untouched: return "untouched";
+        case Kind::invite:
+            return "INVITE with SDP";
+        case Kind::invite_ok:
+            return "200 with SDP";
+        case Kind::registration:
+            return "REGISTER";
+        case Kind::options:
+            return "OPTIONS";
+        case Kind::untouched:
+            return "untouched";
     }
     std::abort();
 }
@@ -124,12 +129,12 @@ std::string answer(std::string_view method, const std::string& call, const Names
                    const std::string& body = "") {
     const std::string verb(method);
     const std::string cseq = verb == "BYE" ? "2 " : "1 ";
-    return with_body("SIP/2.0 200 OK\nVia: SIP/2.0/UDP " + names.host +
-                         ";rport=1024;branch=z9hG4bK" + call + verb +
-                         "\nFrom: <sip:alice@example.com>;tag=a" + call +
-                         "\nTo: <sip:bob@example.com>;tag=b\nCall-ID: " + call + "@phone\nCSeq: " +
-                         cseq + verb + "\nContact: <sip:bob@203.0.113.10:5060>\n",
-                     body);
+    return with_body(
+        "SIP/2.0 200 OK\nVia: SIP/2.0/UDP " + names.host + ";rport=1024;branch=z9hG4bK" + call +
+            verb + "\nFrom: <sip:alice@example.com>;tag=a" + call +
+            "\nTo: <sip:bob@example.com>;tag=b\nCall-ID: " + call + "@phone\nCSeq: " + cseq + verb +
+            "\nContact: <sip:bob@203.0.113.10:5060>\n",
+        body);
 }
 
 const Names kInside;
@@ -140,7 +145,8 @@ std::string invite(const std::string& call, int port) {
     auto names = kInside;
     names.port = port;
     // As long as the INVITE of the other measurements: 665 bytes.
-    static const std::size_t length = request("INVITE", call, kInside, "", "", session(kInside)).size();
+    static const std::size_t length =
+        request("INVITE", call, kInside, "", "", session(kInside)).size();
     constexpr std::size_t kWanted = 665;
     constexpr std::string_view kAllow = "Allow: ";
     std::string more(kAllow);
@@ -153,12 +159,16 @@ std::string invite(const std::string& call, int port) {
 
 std::string message(Kind kind, const std::string& call, int port = kInside.port) {
     switch (kind) {
-        case Kind::invite: return invite(call, port);
-        case Kind::invite_ok: return answer("INVITE", call, kOutside, session(kOutside));
+        case Kind::invite:
+            return invite(call, port);
+        case Kind::invite_ok:
+            return answer("INVITE", call, kOutside, session(kOutside));
         case Kind::registration:
             return request("REGISTER", call, kInside, "", "Expires: 3600\n");
-        case Kind::options: return request("OPTIONS", call, kInside);
-        case Kind::untouched: return request("OPTIONS", call, kNamed);
+        case Kind::options:
+            return request("OPTIONS", call, kInside);
+        case Kind::untouched:
+            return request("OPTIONS", call, kNamed);
     }
     std::abort();
 }
@@ -185,8 +195,9 @@ Endpoint endpoint(std::string_view text) {
     return Endpoint::parse(text).value();
 }
 
-const FlowTuples kFlow{{endpoint("192.168.77.2:5060"), endpoint("203.0.113.10:5060"), Transport::udp},
-                       {endpoint("203.0.113.10:5060"), endpoint("203.0.113.1:1024"), Transport::udp}};
+const FlowTuples kFlow{
+    {endpoint("192.168.77.2:5060"), endpoint("203.0.113.10:5060"), Transport::udp},
+    {endpoint("203.0.113.10:5060"), endpoint("203.0.113.1:1024"), Transport::udp}};
 
 FlowDirection direction_of(Kind kind) {
     return kind == Kind::invite_ok ? FlowDirection::reply : FlowDirection::original;
@@ -198,9 +209,10 @@ std::vector<std::uint8_t> ip_packet(std::string_view payload) {
     const auto total = udp + 20;
     const auto high = [](std::size_t value) { return static_cast<std::uint8_t>(value >> 8U); };
     const auto low = [](std::size_t value) { return static_cast<std::uint8_t>(value); };
-    const std::array<std::uint8_t, 28> head{0x45, 0, high(total), low(total), 0, 0, 0x40, 0, 63, 17,
-                                            0, 0, 203, 0, 113, 1, 203, 0, 113, 10,
-                                            4, 0, 0x13, 0xc4, high(udp), low(udp), 0, 0};
+    const std::array<std::uint8_t, 28> head{
+        0x45, 0, high(total), low(total), 0,         0,        0x40, 0, 63,  17,
+        0,    0, 203,         0,          113,       1,        203,  0, 113, 10,
+        4,    0, 0x13,        0xc4,       high(udp), low(udp), 0,    0};
     std::vector<std::uint8_t> packet(total);
     std::ranges::copy(payload, std::ranges::copy(head, packet.begin()).out);
     return packet;
@@ -211,9 +223,9 @@ Buffer queue_message(const std::vector<std::uint8_t>& packet) {
     using netfilter::MessageWriter;
     Buffer out;
     {
-        MessageWriter message(
-            out, {netfilter::message_type(NFNL_SUBSYS_QUEUE, NFQNL_MSG_PACKET), 0, 0},
-            {netfilter::address_family(Family::ipv4), 5060});
+        MessageWriter message(out,
+                              {netfilter::message_type(NFNL_SUBSYS_QUEUE, NFQNL_MSG_PACKET), 0, 0},
+                              {netfilter::address_family(Family::ipv4), 5060});
         message.put(NFQA_PACKET_HDR, std::array<std::uint8_t, 7>{0, 0, 0, 1, 8, 0, 4});
         message.put_be32(NFQA_IFINDEX_INDEV, 2);
         message.put_be32(NFQA_IFINDEX_OUTDEV, 5);
@@ -367,11 +379,12 @@ void whole_engine(benchmark::State& state, Kind kind) {
         state.SkipWithError("the message did not go the way that it should");
         return;
     }
-    measure(state, bench.text(0).size(), [&] { bench.next_batch(kind); },
-            [&](std::size_t i) {
-                auto decision = bench.pass(bench.text(i), direction);
-                benchmark::DoNotOptimize(decision);
-            });
+    measure(
+        state, bench.text(0).size(), [&] { bench.next_batch(kind); },
+        [&](std::size_t i) {
+            auto decision = bench.pass(bench.text(i), direction);
+            benchmark::DoNotOptimize(decision);
+        });
 }
 
 /// The state file's lines, one a message; in a batch of the daemon's the messages of a call share one.
@@ -400,17 +413,18 @@ void encode(benchmark::State& state, Kind kind) {
     const auto packet = ip_packet(bench.text(0));
     const auto view = PacketView::parse(packet).value();
     Buffer out;
-    measure(state, bench.text(0).size(), [&] { out.clear(); },
-            [&](std::size_t) {
-                const netfilter::PacketId id{static_cast<netfilter::QueueNumber>(5060), 1};
-                if (decision.edits.empty()) {
-                    netfilter::encode_accept(out, id, {}, decision.flow_timeout);
-                    return;
-                }
-                const auto changed =
-                    with_payload(packet, view, apply_edits(view.payload, decision.edits));
-                netfilter::encode_accept(out, id, *changed, decision.flow_timeout);
-            });
+    measure(
+        state, bench.text(0).size(), [&] { out.clear(); },
+        [&](std::size_t) {
+            const netfilter::PacketId id{static_cast<netfilter::QueueNumber>(5060), 1};
+            if (decision.edits.empty()) {
+                netfilter::encode_accept(out, id, {}, decision.flow_timeout);
+                return;
+            }
+            const auto changed =
+                with_payload(packet, view, apply_edits(view.payload, decision.edits));
+            netfilter::encode_accept(out, id, *changed, decision.flow_timeout);
+        });
 }
 
 void engine_of_length(benchmark::State& state, const std::string& text) {
@@ -423,9 +437,9 @@ void engine_of_length(benchmark::State& state, const std::string& text) {
 
 template <class Function, class Argument>
 void add(const std::string& name, Function function, const Argument& argument) {
-    benchmark::RegisterBenchmark(
-        name.c_str(), [=](benchmark::State& state) { function(state, argument); })
-        ->UseManualTime();
+    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+        function(state, argument);
+    })->UseManualTime();
 }
 
 void add_all() {

@@ -86,8 +86,10 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
 def markdown(results: Results) -> str:
     data = results.data
     machine = data["machine"]
-    lines = [f"Linux {machine['kernel']}, {machine['processors']} processors, {data['where']}. {data['rounds']} rounds, {data['phones']} phones; "
-             f"medians, with the smallest and the largest. Other programs had {foreign(results):.0%} of the processors meanwhile.", ""]
+    emulated = ", emulated" if data["emulated"] else ""
+    busy = "" if data["emulated"] else f" Other programs had {foreign(results):.0%} of the processors meanwhile."
+    lines = [f"Linux {machine['kernel']}, {machine['processors']} processors{emulated}. {data['rounds']} rounds, "
+             f"{data['phones']} phones; medians, with the smallest and the largest.{busy}", ""]
     for arm, why in data["absent"].items():
         lines += [f"Not measured: `{arm}` ({why}).", ""]
     for arm, why in data["faults"].items():
@@ -202,7 +204,9 @@ def lengths(results: Results) -> list[str]:
 
 
 def goals(results: Results) -> list[str]:
-    """What the project set itself, and what came of it."""
+    """What the project set itself, and what came of it. On an emulated processor no time means anything by itself."""
+    if results.data["emulated"]:
+        return []
     rows: list[list[str]] = []
 
     def row(goal: str, figure: Figure, limit: float, form: str = ",.1f") -> None:

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -28,7 +29,7 @@ constexpr std::uint16_t kServerMedia = 20000;
 /// One end of one stream.
 struct Leg {
     UdpSocket socket;
-    Endpoint peer;      ///< where to send; port 0: not known yet
+    Endpoint peer;       ///< where to send; port 0: not known yet
     bool exact = false;  ///< packets must come from there
 };
 
@@ -43,11 +44,11 @@ class Side {
     std::atomic<bool> measures{false};
 
     /// Sends one frame of every call each 20 ms until told to stop; takes what has come meanwhile.
-    void run(const std::atomic<bool>& stop) {
+    void run(const std::stop_token& stop) {
         auto next = std::chrono::steady_clock::now();
         while (true) {
             for (unsigned slot = 0; slot < kSlots; ++slot) {
-                if (stop) return;
+                if (stop.stop_requested()) return;
                 for (std::size_t i = slot; i < legs.size(); i += kSlots) {
                     take(legs[i]);
                     send(legs[i]);
@@ -192,12 +193,10 @@ nlohmann::json run_media(const Place& place, const MediaLoad& load) {
     };
     for (std::size_t i = 0; i < load.calls; ++i) {
         const auto port = static_cast<std::uint16_t>(kServerMedia + 2 * i);
-        phones.legs.push_back({UdpSocket(place.inside, {phone_address(i),
-                                                        media_port(serial_of_call(i))}),
-                               {},
-                               true});
-        server.legs.push_back({UdpSocket(place.outside, {parse_address(place.server), port}), {},
-                               place.rewrites});
+        phones.legs.push_back(
+            {UdpSocket(place.inside, {phone_address(i), media_port(serial_of_call(i))}), {}, true});
+        server.legs.push_back(
+            {UdpSocket(place.outside, {parse_address(place.server), port}), {}, place.rewrites});
         const auto agreed = setup.set_up(i, serial_of_call(i), port);
         phones.legs[i].peer = agreed.phone_sends_to;
         if (place.rewrites) server.legs[i].peer = agreed.server_sends_to;
@@ -206,9 +205,8 @@ nlohmann::json run_media(const Place& place, const MediaLoad& load) {
     }
     const auto packets = [&] { return phones.received + server.received; };
 
-    std::atomic<bool> stop{false};
-    std::jthread phones_run([&] { phones.run(stop); });
-    std::jthread server_run([&] { server.run(stop); });
+    std::jthread phones_run([&](const std::stop_token& stop) { phones.run(stop); });
+    std::jthread server_run([&](const std::stop_token& stop) { server.run(stop); });
     std::this_thread::sleep_for(10 * kFrame);
     phones.measures = server.measures = true;
     const auto packets_before = packets();
@@ -218,7 +216,8 @@ nlohmann::json run_media(const Place& place, const MediaLoad& load) {
     const auto cpu = CpuTimes::sample(place.accounts).since(before);
     const auto seconds = static_cast<double>(now() - begin) / 1e9;
     const auto moved = packets() - packets_before;
-    stop = true;
+    phones_run.request_stop();
+    server_run.request_stop();
     phones_run.join();
     server_run.join();
     std::this_thread::sleep_for(10 * kFrame);

@@ -166,14 +166,15 @@ Workload workload(std::string_view name, const std::string& server) {
     }
     if (name == "untouched") {
         constexpr std::string_view kName = "phone.example.com";
-        return {Template(with_contact(head("OPTIONS", "sip:bob@example.com", kName, "opt", 1), kName)
-                             .append("Accept: application/sdp\n")
-                             .append(kTail)
-                             .append(no_body)),
-                {},
-                {},
-                kName,
-                false};
+        return {
+            Template(with_contact(head("OPTIONS", "sip:bob@example.com", kName, "opt", 1), kName)
+                         .append("Accept: application/sdp\n")
+                         .append(kTail)
+                         .append(no_body)),
+            {},
+            {},
+            kName,
+            false};
     }
     throw std::runtime_error("no workload " + std::string(name));
 }
@@ -200,7 +201,10 @@ void append_answer(std::string& out, std::string_view request, std::string_view 
     }
     out.append("\r\nServer: Server 1.0\r\n");
     if (!sdp.empty()) out.append("Content-Type: application/sdp\r\n");
-    out.append("Content-Length: ").append(std::to_string(sdp.size())).append("\r\n\r\n").append(sdp);
+    out.append("Content-Length: ")
+        .append(std::to_string(sdp.size()))
+        .append("\r\n\r\n")
+        .append(sdp);
 }
 
 std::string answer_session(const std::string& server, std::uint16_t port) {

@@ -59,7 +59,7 @@ struct Workload {
     Template request;
     std::optional<Template> ack;  ///< both, for an INVITE
     std::optional<Template> bye;
-    std::string_view own_via;  ///< of the answer's Via: "{phone}" or a name
+    std::string_view own_via;     ///< of the answer's Via: "{phone}" or a name
     bool names_addresses = true;  ///< false: there is nothing to rewrite
     /// Through the gateway, of one cycle.
     [[nodiscard]] unsigned messages() const { return ack ? 5 : 2; }

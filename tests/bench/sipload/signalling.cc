@@ -4,7 +4,7 @@
 #include <array>
 #include <atomic>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
+#include <stop_token>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -37,7 +37,6 @@ class SentTimes {
 };
 
 struct Tally {
-    std::uint64_t sent = 0;
     std::uint64_t received = 0;
     std::uint64_t wrong = 0;  ///< received, and not what it should be
     std::string wrong_one;    ///< the first of them
@@ -85,9 +84,9 @@ class Server {
           connection_("c=IN IP4 " + place.gateway + "\r\n"),
           server_(place.server) {}
 
-    void run(const std::atomic<bool>& stop) {
+    void run(const std::stop_token& stop) {
         Receiver receiver(kBatch);
-        while (!stop.load(std::memory_order_relaxed)) {
+        while (!stop.stop_requested()) {
             if (!socket_.wait(kTick)) continue;
             for (const auto& datagram : receiver.receive(socket_))
                 serve(datagram);
@@ -105,14 +104,15 @@ class Server {
         const bool is_bye = datagram.text.starts_with("BYE");
         const auto& sent = is_ack ? *workload_.ack : is_bye ? *workload_.bye : workload_.request;
         tally.take(datagram, is_right(datagram.text, sent, *serial),
-                   times_.of(*serial, is_ack ? kAck : is_bye ? kBye : kRequest));
+                   times_.of(*serial, is_ack   ? kAck
+                                      : is_bye ? kBye
+                                               : kRequest));
         if (is_ack) return;
         const bool is_invite = workload_.ack && !is_bye;
         answer_.clear();
         append_answer(answer_, datagram.text, contact_,
                       is_invite ? answer_session(server_, media_port(*serial)) : "");
         sender_.send(answer_, datagram.peer, 0, times_.of(*serial, is_bye ? kByeAnswer : kAnswer));
-        ++tally.sent;
     }
 
     bool is_right(std::string_view text, const Template& sent, std::uint32_t serial) {
@@ -207,9 +207,7 @@ class Phones {
     void send(const Template& message, std::uint32_t serial, Step step) {
         text_.resize(message.size());
         message.fill(text_.data(), phones_.text(serial), serial);
-        sender_.send(text_, server_, phone_address(phones_.index(serial)),
-                     times_.of(serial, step));
-        ++tally.sent;
+        sender_.send(text_, server_, phone_address(phones_.index(serial)), times_.of(serial, step));
     }
 
     void go_on(const Datagram& datagram) {
@@ -273,28 +271,26 @@ nlohmann::json run_once(const Place& place, const SignallingLoad& load, const So
     SentTimes times;
     Server server(place, messages, texts, sockets.outside, times, load.rate > 0 ? 1 : kBatch);
     Phones phones(place, messages, texts, sockets.inside, times, load);
-    std::atomic<bool> stop{false};
     const auto before = CpuTimes::sample(place.accounts);
-    std::jthread serving([&] { server.run(stop); });
+    std::jthread serving([&](const std::stop_token& stop) { server.run(stop); });
     phones.run();
     const auto cpu = CpuTimes::sample(place.accounts).since(before);
     // An ACK may still be on its way.
     std::this_thread::sleep_for(std::min(place.patience, std::chrono::milliseconds(200)));
-    stop = true;
+    serving.request_stop();
     serving.join();
 
-    const auto sent = phones.tally.sent + server.tally.sent;
+    const std::uint64_t expected = std::uint64_t{phones.begun()} * messages.messages();
     const auto received = phones.tally.received + server.tally.received;
-    auto wrong_one = server.tally.wrong_one.empty() ? phones.tally.wrong_one : server.tally.wrong_one;
+    auto wrong_one =
+        server.tally.wrong_one.empty() ? phones.tally.wrong_one : server.tally.wrong_one;
     server.tally.latencies.merge(phones.tally.latencies);
     return {{"workload", load.workload},
             {"request_bytes", messages.request.size()},
             {"cycles", phones.begun()},
             {"messages_per_cycle", messages.messages()},
             {"messages", received},
-            {"lost", phones.begun() * messages.messages() - std::min<std::uint64_t>(
-                                       phones.begun() * messages.messages(), received)},
-            {"unanswered", sent - std::min(sent, received)},
+            {"lost", expected - std::min(expected, received)},
             {"wrong", phones.tally.wrong + server.tally.wrong},
             {"wrong_one", wrong_one},
             {"seconds", phones.seconds()},

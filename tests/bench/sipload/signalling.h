@@ -26,7 +26,7 @@ struct Place {
     std::string server = "203.0.113.10";
     std::string gateway = "203.0.113.1";  ///< what stands in the place of the phones' addresses
     std::size_t phones = 1000;
-    bool rewrites = false;  ///< whether the gateway is expected to
+    bool rewrites = false;                     ///< whether the gateway is expected to
     std::chrono::milliseconds patience{1000};  ///< an answer that takes longer is lost
     Accounts accounts;
 };

@@ -100,11 +100,12 @@ Receiver::Receiver(std::size_t batch)
 const std::vector<Datagram>& Receiver::receive(const UdpSocket& socket) {
     datagrams_.clear();
     for (std::size_t i = 0; i < headers_.size(); ++i) {
-        headers_[i].msg_hdr = {&peers_[i],         sizeof peers_[i],       &vectors_[i], 1,
-                               &controls_[i].bytes, sizeof controls_[i].bytes, 0};
+        headers_[i].msg_hdr = {&peers_[i], sizeof peers_[i],    &vectors_[i],
+                               1,          &controls_[i].bytes, sizeof controls_[i].bytes,
+                               0};
     }
-    const int count = recvmmsg(socket.fd(), headers_.data(),
-                               static_cast<unsigned>(headers_.size()), MSG_DONTWAIT, nullptr);
+    const int count = recvmmsg(socket.fd(), headers_.data(), static_cast<unsigned>(headers_.size()),
+                               MSG_DONTWAIT, nullptr);
     // ECONNREFUSED: an ICMP error of an earlier datagram.
     if (count < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED) fail("receive");
     for (std::size_t i = 0; std::cmp_less(i, count); ++i) {
