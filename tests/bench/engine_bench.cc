@@ -1,0 +1,475 @@
+// The budget of one message in user space, stage by stage, in the terms of docs/architecture.md.
+//
+//     queue message ─ decode ─► index ─► session ─► second opinion ─► … handle(), settle() ─► journal ─► encode ─► verdict
+//
+// Each benchmark gives the time of one message and, as a counter, the heap allocations it made. What a
+// stage leaves behind (calls, ports) is removed outside of the measured time, so that every message
+// meets the same engine.
+#include <benchmark/benchmark.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <ctime>
+#include <functional>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/second_opinion.h"
+#include "daemon/state_file.h"
+#include "netfilter/queue_codec.h"
+#include "netfilter/tuple_codec.h"
+#include "sipnat/core/engine.h"
+#include "sipnat/net/packet.h"
+#include "sipnat/sdp/session.h"
+#include "sipnat/sip/message.h"
+
+namespace {
+std::atomic<std::uint64_t> allocations{0};
+}
+
+// Counted, and otherwise what the library's would do. Inlined by halves they look mismatched to g++.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+    allocations.fetch_add(1, std::memory_order_relaxed);
+    if (void* memory = std::malloc(size)) return memory;
+    throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
+
+namespace sipnat {
+namespace {
+
+using netfilter::Buffer;
+using netfilter::Bytes;
+
+constexpr std::size_t kBatch = 32;  // messages between two looks at the clock
+constexpr Time kStart{std::chrono::seconds(1000)};
+
+// --- messages -----------------------------------------------------------------------------------
+
+enum class Kind : std::uint8_t { invite, invite_ok, registration, options, untouched };
+constexpr std::array kKinds{Kind::invite, Kind::invite_ok, Kind::registration, Kind::options,
+                            Kind::untouched};
+
+std::string_view name_of(Kind kind) {
+    switch (kind) {
+        case Kind::invite:
+            return "INVITE with SDP";
+        case Kind::invite_ok:
+            return "200 with SDP";
+        case Kind::registration:
+            return "REGISTER";
+        case Kind::options:
+            return "OPTIONS";
+        case Kind::untouched:
+            return "untouched";
+    }
+    std::abort();
+}
+
+struct Names {
+    std::string host = "192.168.77.2:5060";
+    std::string media = "192.168.77.2";
+    int port = 10000;
+};
+
+std::string crlf(std::string_view lines) {
+    std::string text;
+    for (const char c : lines) {
+        if (c == '\n') text += '\r';
+        text += c;
+    }
+    return text;
+}
+
+std::string session(const Names& names) {
+    return crlf("v=0\no=alice 2890844526 2890844526 IN IP4 " + names.media +
+                "\ns=Session SDP\nc=IN IP4 " + names.media + "\nt=0 0\nm=audio " +
+                std::to_string(names.port) +
+                " RTP/AVP 0 8 101\na=rtpmap:0 PCMU/8000\na=rtpmap:8 PCMA/8000\n"
+                "a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-16\na=sendrecv\n");
+}
+
+std::string with_body(std::string head, const std::string& body) {
+    head = crlf(head);
+    if (!body.empty()) head += "Content-Type: application/sdp\r\n";
+    return head + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+std::string request(std::string_view method, const std::string& call, const Names& names,
+                    std::string_view to_tag = "", std::string_view more = "",
+                    const std::string& body = "") {
+    const std::string verb(method);
+    const std::string cseq = verb == "BYE" ? "2 " : "1 ";
+    return with_body(verb + " sip:bob@203.0.113.10 SIP/2.0\nVia: SIP/2.0/UDP " + names.host +
+                         ";rport;branch=z9hG4bK" + call + verb +
+                         "\nMax-Forwards: 70\nFrom: <sip:alice@example.com>;tag=a" + call +
+                         "\nTo: <sip:bob@example.com>" + std::string(to_tag) + "\nCall-ID: " +
+                         call + "@phone\nCSeq: " + cseq + verb + "\nContact: <sip:alice@" +
+                         names.host + ">\nUser-Agent: Phone 1.0\n" + std::string(more),
+                     body);
+}
+
+std::string answer(std::string_view method, const std::string& call, const Names& names,
+                   const std::string& body = "") {
+    const std::string verb(method);
+    const std::string cseq = verb == "BYE" ? "2 " : "1 ";
+    return with_body(
+        "SIP/2.0 200 OK\nVia: SIP/2.0/UDP " + names.host + ";rport=1024;branch=z9hG4bK" + call +
+            verb + "\nFrom: <sip:alice@example.com>;tag=a" + call +
+            "\nTo: <sip:bob@example.com>;tag=b\nCall-ID: " + call + "@phone\nCSeq: " + cseq + verb +
+            "\nContact: <sip:bob@203.0.113.10:5060>\n",
+        body);
+}
+
+const Names kInside;
+const Names kOutside{"203.0.113.1:1024", "203.0.113.10", 7000};
+const Names kNamed{"phone.example.com", "", 0};
+
+std::string invite(const std::string& call, int port) {
+    auto names = kInside;
+    names.port = port;
+    // As long as the INVITE of the other measurements: 665 bytes.
+    static const std::size_t length =
+        request("INVITE", call, kInside, "", "", session(kInside)).size();
+    constexpr std::size_t kWanted = 665;
+    constexpr std::string_view kAllow = "Allow: ";
+    std::string more(kAllow);
+    more.resize(kWanted - length - 2, 'x');
+    more += '\n';
+    const auto text = request("INVITE", call, names, "", more, session(names));
+    if (text.size() != kWanted) throw std::logic_error("INVITE of " + std::to_string(text.size()));
+    return text;
+}
+
+std::string message(Kind kind, const std::string& call, int port = kInside.port) {
+    switch (kind) {
+        case Kind::invite:
+            return invite(call, port);
+        case Kind::invite_ok:
+            return answer("INVITE", call, kOutside, session(kOutside));
+        case Kind::registration:
+            return request("REGISTER", call, kInside, "", "Expires: 3600\n");
+        case Kind::options:
+            return request("OPTIONS", call, kInside);
+        case Kind::untouched:
+            return request("OPTIONS", call, kNamed);
+    }
+    std::abort();
+}
+
+/// A message without anything to edit, of `length` bytes; its many headers are read all the same.
+std::string long_message(std::size_t length) {
+    // 200 headers at most: longer messages have longer lines.
+    const auto line = std::max<std::size_t>(64, length / 200);
+    std::string more;
+    const auto bare = request("OPTIONS", "long", kNamed).size();
+    while (bare + more.size() + 2 * line < length)
+        more += "X-Header: " + std::string(line - 12, 'x') + "\n";
+    return request("OPTIONS", "long", kNamed, "", more);
+}
+
+std::string call_name(std::size_t number) {
+    auto digits = std::to_string(number);
+    return std::string(8 - digits.size(), '0') + digits;
+}
+
+// --- packets ------------------------------------------------------------------------------------
+
+Endpoint endpoint(std::string_view text) {
+    return Endpoint::parse(text).value();
+}
+
+const FlowTuples kFlow{
+    {endpoint("192.168.77.2:5060"), endpoint("203.0.113.10:5060"), Transport::udp},
+    {endpoint("203.0.113.10:5060"), endpoint("203.0.113.1:1024"), Transport::udp}};
+
+FlowDirection direction_of(Kind kind) {
+    return kind == Kind::invite_ok ? FlowDirection::reply : FlowDirection::original;
+}
+
+/// IPv4 and UDP around a payload. No checksums: nobody on this way looks at them.
+std::vector<std::uint8_t> ip_packet(std::string_view payload) {
+    const auto udp = payload.size() + 8;
+    const auto total = udp + 20;
+    const auto high = [](std::size_t value) { return static_cast<std::uint8_t>(value >> 8U); };
+    const auto low = [](std::size_t value) { return static_cast<std::uint8_t>(value); };
+    const std::array<std::uint8_t, 28> head{
+        0x45, 0, high(total), low(total), 0,         0,        0x40, 0, 63,  17,
+        0,    0, 203,         0,          113,       1,        203,  0, 113, 10,
+        4,    0, 0x13,        0xc4,       high(udp), low(udp), 0,    0};
+    std::vector<std::uint8_t> packet(total);
+    std::ranges::copy(payload, std::ranges::copy(head, packet.begin()).out);
+    return packet;
+}
+
+/// An NFQNL_MSG_PACKET as the kernel sends it (attributes as in a capture of 6.12).
+Buffer queue_message(const std::vector<std::uint8_t>& packet) {
+    using netfilter::MessageWriter;
+    Buffer out;
+    {
+        MessageWriter message(out,
+                              {netfilter::message_type(NFNL_SUBSYS_QUEUE, NFQNL_MSG_PACKET), 0, 0},
+                              {netfilter::address_family(Family::ipv4), 5060});
+        message.put(NFQA_PACKET_HDR, std::array<std::uint8_t, 7>{0, 0, 0, 1, 8, 0, 4});
+        message.put_be32(NFQA_IFINDEX_INDEV, 2);
+        message.put_be32(NFQA_IFINDEX_OUTDEV, 5);
+        message.put(NFQA_HWADDR, std::array<std::uint8_t, 12>{0, 6});
+        message.nest(NFQA_CT, [&] {
+            put_tuple(message, CTA_TUPLE_ORIG, kFlow.original);
+            put_tuple(message, CTA_TUPLE_REPLY, kFlow.reply);
+            message.put_be32(CTA_ID, 0x2b58bd1c);
+            message.put_be32(CTA_STATUS, 0x21 << 4U | 0xeU);
+            message.put_be32(CTA_TIMEOUT, 3600);
+            message.nest(CTA_HELP, [&] { message.put_text(CTA_HELP_NAME, "sipnat"); });
+            message.put_be32(CTA_MARK, 0);
+        });
+        message.put_be32(NFQA_CT_INFO, 0);
+        message.put(NFQA_PAYLOAD, packet);
+    }
+    return out;
+}
+
+// --- measuring ----------------------------------------------------------------------------------
+
+/// CPU time of this thread: what others do on the machine does not count.
+std::chrono::nanoseconds cpu_time() {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+/// Runs `prepare` unmeasured and `work` measured, over batches of messages numbered 0 … kBatch-1.
+void measure(benchmark::State& state, std::size_t bytes, const std::function<void()>& prepare,
+             const std::function<void(std::size_t)>& work) {
+    std::uint64_t made = 0;
+    for ([[maybe_unused]] auto _ : state) {
+        prepare();
+        const auto before = allocations.load(std::memory_order_relaxed);
+        const auto start = cpu_time();
+        for (std::size_t i = 0; i < kBatch; ++i)
+            work(i);
+        const auto end = cpu_time();
+        made += allocations.load(std::memory_order_relaxed) - before;
+        state.SetIterationTime(std::chrono::duration<double>(end - start).count());
+    }
+    const auto messages = state.iterations() * static_cast<std::int64_t>(kBatch);
+    state.SetItemsProcessed(messages);
+    state.counters["allocations"] = static_cast<double>(made) / static_cast<double>(messages);
+    state.counters["bytes"] = static_cast<double>(bytes);
+}
+
+void nothing() {}
+
+void decode(benchmark::State& state, const std::string& text) {
+    const auto datagram = queue_message(ip_packet(text));
+    netfilter::QueuedPacket packet;
+    netfilter::DecodedFlow scratch;
+    measure(state, text.size(), nothing, [&](std::size_t) {
+        Bytes rest(datagram);
+        const auto message = netfilter::next_message(rest);
+        if (!netfilter::decode_packet(*message, packet, scratch)) std::abort();
+        auto view = PacketView::parse(packet.packet);
+        benchmark::DoNotOptimize(view);
+    });
+}
+
+void index(benchmark::State& state, const std::string& text) {
+    measure(state, text.size(), nothing, [&](std::size_t) {
+        auto message = sip::Message::parse(text);
+        benchmark::DoNotOptimize(message);
+    });
+}
+
+void read_session(benchmark::State& state, const std::string& text) {
+    const auto body = sip::Message::parse(text).value().body();
+    measure(state, text.size(), nothing, [&](std::size_t) {
+        auto session = sdp::parse(text, body);
+        benchmark::DoNotOptimize(session);
+    });
+}
+
+void opinion(benchmark::State& state, const std::string& text) {
+    const auto parsed = sip::Message::parse(text).value();
+    const auto session = sdp::parse(text, parsed.body()).value();
+    measure(state, text.size(), nothing, [&](std::size_t) {
+        auto read = second_opinion(parsed, &session);
+        benchmark::DoNotOptimize(read);
+    });
+}
+
+/// An engine, and the calls of one batch: each with ports of its own, as calls of many phones have.
+class Bench {
+  public:
+    Bench() {
+        for (std::size_t i = 0; i < kBatch; ++i)
+            ports_.push_back(static_cast<int>(10000 + 2 * i));
+    }
+
+    /// Whole: handle(), and settle() for what opened something.
+    Decision pass(std::string_view text, FlowDirection direction) {
+        const Packet packet{kFlow, direction, FlowStanding::helped, text};
+        auto decision = engine_.handle(packet, now_);
+        if (decision.needs_kernel()) decision = engine_.settle(packet, {}, now_);
+        return decision;
+    }
+
+    /// The calls of the last batch end and are forgotten, and there are messages of new ones.
+    void next_batch(Kind kind) {
+        for (std::size_t i = 0; i < texts_.size() && is_call(kind); ++i)
+            hang_up(i);
+        // Past the rest of a port and the memory of an ended call.
+        now_ += std::chrono::seconds(120);
+        while (engine_.next_due() && *engine_.next_due() <= now_)
+            (void)engine_.tick(now_);
+        (void)take_changes();
+        texts_.clear();
+        for (std::size_t i = 0; i < kBatch; ++i) {
+            const auto call = call_name(first_ + i);
+            texts_.push_back(message(kind, call, ports_[i]));
+            if (kind == Kind::invite_ok) {
+                (void)pass(message(Kind::invite, call, ports_[i]), FlowDirection::original);
+            }
+        }
+        first_ += kBatch;
+    }
+
+    [[nodiscard]] const std::string& text(std::size_t i) const { return texts_[i]; }
+    /// What the messages since the last time changed.
+    [[nodiscard]] SavedState take_changes() { return engine_.take_changes(); }
+
+  private:
+    static bool is_call(Kind kind) { return kind == Kind::invite || kind == Kind::invite_ok; }
+
+    void hang_up(std::size_t i) {
+        const auto call = call_name(first_ - kBatch + i);
+        (void)pass(answer("INVITE", call, kOutside), FlowDirection::reply);
+        (void)pass(request("BYE", call, kInside, ";tag=b"), FlowDirection::original);
+        (void)pass(answer("BYE", call, kOutside), FlowDirection::reply);
+    }
+
+    Engine engine_{Settings{}};
+    Time now_ = kStart;
+    std::vector<int> ports_;
+    std::vector<std::string> texts_;
+    std::size_t first_ = 0;
+};
+
+void whole_engine(benchmark::State& state, Kind kind) {
+    Bench bench;
+    bench.next_batch(kind);
+    const auto direction = direction_of(kind);
+    const auto check = bench.pass(bench.text(0), direction);
+    if ((kind == Kind::untouched) != (check.reason == Reason::unchanged)) {
+        state.SkipWithError("the message did not go the way that it should");
+        return;
+    }
+    measure(
+        state, bench.text(0).size(), [&] { bench.next_batch(kind); },
+        [&](std::size_t i) {
+            auto decision = bench.pass(bench.text(i), direction);
+            benchmark::DoNotOptimize(decision);
+        });
+}
+
+/// The state file's lines, one a message; in a batch of the daemon's the messages of a call share one.
+void journal(benchmark::State& state, Kind kind) {
+    Bench bench;
+    std::vector<SavedState> changes;
+    const auto prepare = [&] {
+        bench.next_batch(kind);
+        (void)bench.take_changes();
+        changes.clear();
+        for (std::size_t i = 0; i < kBatch; ++i) {
+            (void)bench.pass(bench.text(i), direction_of(kind));
+            changes.push_back(bench.take_changes());
+        }
+    };
+    measure(state, message(kind, call_name(0)).size(), prepare, [&](std::size_t i) {
+        auto line = daemon::encode_state(changes[i]);
+        benchmark::DoNotOptimize(line);
+    });
+}
+
+void encode(benchmark::State& state, Kind kind) {
+    Bench bench;
+    bench.next_batch(kind);
+    const auto decision = bench.pass(bench.text(0), direction_of(kind));
+    const auto packet = ip_packet(bench.text(0));
+    const auto view = PacketView::parse(packet).value();
+    Buffer out;
+    measure(
+        state, bench.text(0).size(), [&] { out.clear(); },
+        [&](std::size_t) {
+            const netfilter::PacketId id{static_cast<netfilter::QueueNumber>(5060), 1};
+            if (decision.edits.empty()) {
+                netfilter::encode_accept(out, id, {}, decision.flow_timeout);
+                return;
+            }
+            const auto changed =
+                with_payload(packet, view, apply_edits(view.payload, decision.edits));
+            netfilter::encode_accept(out, id, *changed, decision.flow_timeout);
+        });
+}
+
+void engine_of_length(benchmark::State& state, const std::string& text) {
+    Bench bench;
+    measure(state, text.size(), nothing, [&](std::size_t) {
+        auto decision = bench.pass(text, FlowDirection::original);
+        benchmark::DoNotOptimize(decision);
+    });
+}
+
+template <class Function, class Argument>
+void add(const std::string& name, Function function, const Argument& argument) {
+    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+        function(state, argument);
+    })->UseManualTime();
+}
+
+void add_all() {
+    for (const auto kind : kKinds) {
+        const std::string name(name_of(kind));
+        const auto text = message(kind, call_name(0));
+        const bool has_session = kind == Kind::invite || kind == Kind::invite_ok;
+        add(name + "/decode", decode, text);
+        add(name + "/index", index, text);
+        if (has_session) {
+            add(name + "/session", read_session, text);
+            add(name + "/second opinion", opinion, text);
+            add(name + "/journal", journal, kind);
+        }
+        add(name + "/engine", whole_engine, kind);
+        add(name + "/encode", encode, kind);
+    }
+    for (const std::size_t length : {512U, 1024U, 2048U, 4096U, 8192U, 16384U, 32768U, 65000U}) {
+        const auto text = long_message(length);
+        add("length " + std::to_string(length) + "/index", index, text);
+        add("length " + std::to_string(length) + "/engine", engine_of_length, text);
+    }
+}
+
+}  // namespace
+}  // namespace sipnat
+
+int main(int argc, char** argv) {
+    benchmark::Initialize(&argc, argv);
+    sipnat::add_all();
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+}
