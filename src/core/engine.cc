@@ -36,6 +36,8 @@ constexpr std::size_t kMostCarriers = 20000;
 /// What peers name calls by is remembered: it must not be theirs to choose how much.
 constexpr std::size_t kLongestName = 512;
 constexpr std::size_t kLongestDetail = 200;
+/// By so much the state file may have the end of a call too early.
+constexpr std::chrono::minutes kStaleDeadline{1};
 
 /// Found once a message, since the dialog and the transaction are asked for on either side.
 struct Names {
@@ -116,6 +118,15 @@ struct Change {
     std::vector<HoleKey> acquired;
 };
 
+/// Nothing happened but that it goes on: not each such message is worth a line in the state file.
+bool is_same_on_file(const Call& before, Call& after) {
+    if (after.deadline - after.saved_deadline > kStaleDeadline) return false;
+    const auto deadline = std::exchange(after.deadline, before.deadline);
+    const bool same = after == before;
+    after.deadline = deadline;
+    return same;
+}
+
 std::vector<HoleKey> difference(const std::vector<HoleKey>& from,
                                 const std::vector<HoleKey>& what) {
     std::vector<HoleKey> rest;
@@ -165,7 +176,7 @@ class Engine::Implementation {
             call.expire(now);
             release(call, now, due.close);
             book_.schedule(*id);
-            changed_.push_back(*id);
+            note_changed(*id);
         }
         media_.collect_due(now, due);
         counters_.holes_closed += due.close.size();
@@ -181,7 +192,7 @@ class Engine::Implementation {
             call.learn_counted(answer.packets, now);
             release(call, now, closed);
             book_.schedule(id);
-            changed_.push_back(id);
+            note_changed(id);
         }
         counters_.holes_closed += closed.size();
         return closed;
@@ -420,7 +431,7 @@ class Engine::Implementation {
         }
         drop_unused(own);
         book_.schedule(*id);
-        changed_.push_back(*id);
+        if (!change.before || !is_same_on_file(*change.before, call)) note_changed(*id);
         changes_.push_back(std::move(change));
     }
 
@@ -508,6 +519,12 @@ class Engine::Implementation {
             if (hole.remote) continue;  // every mapping in use has an inbound hole
             state.mappings.push_back({hole.mapping, *media_.find(hole.mapping)});
         }
+    }
+
+    void note_changed(CallId id) {
+        auto& call = book_.at(id);
+        call.saved_deadline = call.deadline;
+        changed_.push_back(id);
     }
 
     // --- holes --------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
@@ -60,23 +61,26 @@ void put(std::string& out, Enum value) {
 /// Tags and Call-IDs are a peer's bytes, not necessarily UTF-8: each byte stands as the character of
 /// its number, and text_of() makes it that byte again.
 void put(std::string& out, std::string_view text) {
+    const auto is_plain = [](char c) { return c >= ' ' && c < 0x7f && c != '"' && c != '\\'; };
     out += '"';
-    for (const char c : text) {
-        if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
-            out += c;
-        } else {
-            fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned char>(c));
-        }
+    while (!text.empty()) {
+        const auto plain = std::ranges::find_if_not(text, is_plain) - text.begin();
+        out.append(text, 0, static_cast<std::size_t>(plain));
+        text.remove_prefix(static_cast<std::size_t>(plain));
+        if (text.empty()) break;
+        fmt::format_to(std::back_inserter(out), "\\u{:04x}",
+                       static_cast<unsigned char>(text.front()));
+        text.remove_prefix(1);
     }
     out += '"';
 }
 
 void put(std::string& out, const IpAddress& address) {
-    put(out, std::string_view(address.text()));
+    out.append(1, '"').append(address.text()).append(1, '"');
 }
 
 void put(std::string& out, const Endpoint& endpoint) {
-    put(out, std::string_view(endpoint.text()));
+    out.append(1, '"').append(endpoint.text()).append(1, '"');
 }
 
 void put(std::string& out, Time time) {
@@ -123,8 +127,7 @@ void put_members(std::string&) {}
 template <class Value, class... Rest>
 void put_members(std::string& out, std::string_view name, const Value& value, const Rest&... rest) {
     if (out.back() != '{') out += ',';
-    put(out, name);
-    out += ':';
+    out.append(1, '"').append(name).append("\":");
     put(out, value);
     put_members(out, rest...);
 }

@@ -69,9 +69,17 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
 
 std::string IpAddress::text() const {
     std::array<char, INET6_ADDRSTRLEN> buffer{};
-    inet_ntop(family_ == Family::ipv4 ? AF_INET : AF_INET6, bytes_.data(), buffer.data(),
-              buffer.size());
-    return buffer.data();
+    if (family_ == Family::ipv6) {
+        inet_ntop(AF_INET6, bytes_.data(), buffer.data(), buffer.size());
+        return buffer.data();
+    }
+    // Many a message: inet_ntop goes through snprintf, which takes ten times as long.
+    char* end = buffer.data();
+    for (const auto byte : bytes()) {
+        if (end != buffer.data()) *end++ = '.';
+        end = std::to_chars(end, buffer.data() + buffer.size(), byte).ptr;
+    }
+    return {buffer.data(), end};
 }
 
 bool IpAddress::is_unspecified() const {
@@ -117,10 +125,9 @@ std::optional<Endpoint> Endpoint::parse(std::string_view text) {
 }
 
 std::string Endpoint::text() const {
-    const auto host = address.text();
-    const auto port_text = std::to_string(number(port));
-    return address.family() == Family::ipv6 ? "[" + host + "]:" + port_text
-                                            : host + ":" + port_text;
+    auto host = address.text();
+    if (address.family() == Family::ipv6) host = "[" + host + "]";
+    return host.append(":").append(std::to_string(number(port)));
 }
 
 std::string Tuple::text() const {

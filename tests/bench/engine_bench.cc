@@ -5,6 +5,7 @@
 // Each benchmark gives the time of one message and, as a counter, the heap allocations it made. What a
 // stage leaves behind (calls, ports) is removed outside of the measured time, so that every message
 // meets the same engine.
+#include <arpa/inet.h>
 #include <benchmark/benchmark.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -220,28 +221,30 @@ std::vector<std::uint8_t> ip_packet(std::string_view payload) {
 
 /// An NFQNL_MSG_PACKET as the kernel sends it (attributes as in a capture of 6.12).
 Buffer queue_message(const std::vector<std::uint8_t>& packet) {
-    using netfilter::MessageWriter;
     Buffer out;
-    {
-        MessageWriter message(out,
-                              {netfilter::message_type(NFNL_SUBSYS_QUEUE, NFQNL_MSG_PACKET), 0, 0},
-                              {netfilter::address_family(Family::ipv4), 5060});
-        message.put(NFQA_PACKET_HDR, std::array<std::uint8_t, 7>{0, 0, 0, 1, 8, 0, 4});
-        message.put_be32(NFQA_IFINDEX_INDEV, 2);
-        message.put_be32(NFQA_IFINDEX_OUTDEV, 5);
-        message.put(NFQA_HWADDR, std::array<std::uint8_t, 12>{0, 6});
-        message.nest(NFQA_CT, [&] {
-            put_tuple(message, CTA_TUPLE_ORIG, kFlow.original);
-            put_tuple(message, CTA_TUPLE_REPLY, kFlow.reply);
-            message.put_be32(CTA_ID, 0x2b58bd1c);
-            message.put_be32(CTA_STATUS, 0x21 << 4U | 0xeU);
-            message.put_be32(CTA_TIMEOUT, 3600);
-            message.nest(CTA_HELP, [&] { message.put_text(CTA_HELP_NAME, "sipnat"); });
-            message.put_be32(CTA_MARK, 0);
+    netfilter::append_message(out, packet.size() + 1024, [&](char* place) {
+        nlmsghdr* message = netfilter::begin_netfilter_message(
+            place, netfilter::message_type(NFNL_SUBSYS_QUEUE, NFQNL_MSG_PACKET), 0, 0, AF_INET);
+        const std::array<std::uint8_t, 7> head{0, 0, 0, 1, 8, 0, 4};
+        const std::array<std::uint8_t, 12> hardware{0, 6};
+        mnl_attr_put(message, NFQA_PACKET_HDR, head.size(), head.data());
+        mnl_attr_put_u32(message, NFQA_IFINDEX_INDEV, htonl(2));
+        mnl_attr_put_u32(message, NFQA_IFINDEX_OUTDEV, htonl(5));
+        mnl_attr_put(message, NFQA_HWADDR, hardware.size(), hardware.data());
+        netfilter::put_nest(message, NFQA_CT, [&] {
+            netfilter::put_tuple(message, CTA_TUPLE_ORIG, kFlow.original);
+            netfilter::put_tuple(message, CTA_TUPLE_REPLY, kFlow.reply);
+            mnl_attr_put_u32(message, CTA_ID, htonl(0x2b58bd1c));
+            mnl_attr_put_u32(message, CTA_STATUS, htonl(0x21 << 4U | 0xeU));
+            mnl_attr_put_u32(message, CTA_TIMEOUT, htonl(3600));
+            netfilter::put_nest(message, CTA_HELP,
+                                [&] { mnl_attr_put_strz(message, CTA_HELP_NAME, "sipnat"); });
+            mnl_attr_put_u32(message, CTA_MARK, 0);
         });
-        message.put_be32(NFQA_CT_INFO, 0);
-        message.put(NFQA_PAYLOAD, packet);
-    }
+        mnl_attr_put_u32(message, NFQA_CT_INFO, 0);
+        mnl_attr_put(message, NFQA_PAYLOAD, packet.size(), packet.data());
+        return message;
+    });
     return out;
 }
 
@@ -279,11 +282,10 @@ void nothing() {}
 void decode(benchmark::State& state, const std::string& text) {
     const auto datagram = queue_message(ip_packet(text));
     netfilter::QueuedPacket packet;
-    netfilter::DecodedFlow scratch;
     measure(state, text.size(), nothing, [&](std::size_t) {
         Bytes rest(datagram);
         const auto message = netfilter::next_message(rest);
-        if (!netfilter::decode_packet(*message, packet, scratch)) std::abort();
+        if (!netfilter::decode_packet(*message, packet)) std::abort();
         auto view = PacketView::parse(packet.packet);
         benchmark::DoNotOptimize(view);
     });
@@ -308,7 +310,7 @@ void opinion(benchmark::State& state, const std::string& text) {
     const auto parsed = sip::Message::parse(text).value();
     const auto session = sdp::parse(text, parsed.body()).value();
     measure(state, text.size(), nothing, [&](std::size_t) {
-        auto read = second_opinion(parsed, &session);
+        auto read = second_opinion(parsed, {&session, 1});
         benchmark::DoNotOptimize(read);
     });
 }

@@ -82,9 +82,13 @@ struct Negotiated {
     struct Pending {
         TransactionId transaction;
         std::vector<Stream> streams;
+
+        bool operator==(const Pending&) const = default;
     };
     std::vector<Stream> agreed;
     std::vector<Pending> pending;
+
+    bool operator==(const Negotiated&) const = default;
 };
 
 struct Dialog {
@@ -93,6 +97,8 @@ struct Dialog {
     Negotiated<OwnStream> own;
     Negotiated<RemoteStream> remote;
     std::optional<Time> bye_until;  ///< a BYE is waiting for its answer until then
+
+    bool operator==(const Dialog&) const = default;
 };
 
 /// One message from the view of one inside party.
@@ -129,7 +135,10 @@ struct Call {
     Time deadline{};              ///< it ends then, or is forgotten if it has ended
     bool media_prolongs = false;  ///< the deadline is a guess that packets of its media disprove
     std::optional<std::uint64_t> counted;  ///< packets of its media when they were last asked for
+    Time saved_deadline{};                 ///< the one that was told to the state file last
     std::vector<HoleKey> holes;            ///< those it holds now: sorted
+
+    bool operator==(const Call&) const = default;
 
     /// This message is part of the call's INVITE transaction, or of one of its dialogs.
     [[nodiscard]] bool owns(const CallMessage& seen) const;
