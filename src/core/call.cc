@@ -154,7 +154,12 @@ void Call::follow_request(const CallMessage& seen, Time now) {
         case Method::invite:
             if (is_of_initial_invite(seen) && state == State::ringing) {
                 if (dialogs.empty()) dialogs.emplace_back();
-                wait_for_silence(now);
+                if (seen.by_inside()) {
+                    wait_for_silence(now);
+                } else {
+                    // Anybody's, until the inside party says something to it.
+                    deadline = std::max(deadline, now + kTransactionTime);
+                }
             }
             break;
         case Method::cancel:
@@ -338,6 +343,10 @@ std::vector<HoleKey> Call::wanted() const {
     std::ranges::sort(needed);
     const auto repeated = std::ranges::unique(needed);
     needed.erase(repeated.begin(), repeated.end());
+    std::size_t outbound = 0;
+    std::erase_if(needed, [&outbound](const HoleKey& key) {
+        return key.remote && ++outbound > kMostOutboundHoles;
+    });
     return needed;
 }
 

@@ -21,7 +21,8 @@ class CallBook {
     /// The call of this message between these hosts, if there is one.
     [[nodiscard]] std::optional<CallId> find(const CallMessage& seen, const IpAddress& inside,
                                              const IpAddress& remote) const;
-    /// Nothing when a limit is reached: of the host that began the call, or of all.
+    /// Nothing when a limit is reached: of the host that began the call, or of all. Calls from
+    /// outside, whose sources can be forged, get no more than half of what there is in all.
     [[nodiscard]] std::optional<CallId> add(Call call, const Settings& settings);
     void erase(CallId id);
     /// Nothing when it has been erased.
@@ -56,7 +57,8 @@ class CallBook {
     std::unordered_map<CallId, Slot> slots_;
     std::unordered_multimap<std::size_t, CallId> by_call_id_;  // hash of inside host and Call-ID
     std::unordered_map<IpAddress, std::size_t> per_host_;
-    std::set<Wake> wakes_;  // earliest first
+    std::size_t from_outside_ = 0;  // begun there, by whoever says so
+    std::set<Wake> wakes_;          // earliest first
     std::uint64_t next_ = 1;
 };
 

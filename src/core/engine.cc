@@ -429,6 +429,11 @@ class Engine::Implementation {
         if (packet.gateway != GatewayEnd::none && !call.holes.empty()) {
             carriers_.put(packet.flow.original, {});
         }
+        if (describes && seen.outgoing && !refusal && call.state != Call::State::ended &&
+            !are_held(own)) {
+            // One fork too many: nobody remembers what this one says.
+            refuse(perspective, Reason::call_limit, "", refusal);
+        }
         drop_unused(own);
         book_.schedule(*id);
         if (!change.before || !is_same_on_file(*change.before, call)) note_changed(*id);
@@ -463,13 +468,17 @@ class Engine::Implementation {
             call.invite_cseq = seen.message.cseq().number;
             call.invite_branch = seen.branch;
         }
-        call.wait_for_silence(now);
+        if (seen.outgoing) {
+            call.wait_for_silence(now);
+        } else {
+            call.deadline = now + kTransactionTime;
+        }
         return call;
     }
 
     Mapped map(const Call& call, const std::vector<OwnStream>& own) {
         if (count_components(own) > kMostComponents) return Mapped::no_port;
-        const MediaTable::Anchor anchor{call.master, call.inside_sends};
+        const MediaTable::Anchor anchor{call.master, call.inside_sends, call.inside};
         for (const auto& stream : own) {
             auto mapped = Mapped::done;
             const bool asks = !stream.held || (!stream.components.empty() &&
@@ -485,6 +494,14 @@ class Engine::Implementation {
             return mapped;
         }
         return Mapped::done;
+    }
+
+    [[nodiscard]] bool are_held(const std::vector<OwnStream>& streams) const {
+        return std::ranges::all_of(streams, [this](const OwnStream& stream) {
+            const auto* mapping =
+                stream.components.empty() ? nullptr : media_.find(stream.components.front());
+            return mapping == nullptr || !mapping->uses.empty();
+        });
     }
 
     void drop_unused(const std::vector<OwnStream>& streams) {

@@ -179,7 +179,7 @@ class HeaderRewriter {
             return;
         }
         replace(uri.host.whole, written->host_port, rule.place, Why::restored);
-        if (!written->maddr.empty()) {
+        if (uri.maddr && !written->maddr.empty()) {
             replace(uri.maddr->host, written->maddr, rule.place, Why::restored);
         }
     }
@@ -217,15 +217,17 @@ class HeaderRewriter {
         return rule.rule == Rule::path ? HeaderKind::route : rule.kind;
     }
 
-    /// What the URI is known by: the same text on both sides of the NAT.
+    /// What the URI is known by: the same text on both sides of the NAT. Between its pieces stands
+    /// what none of them can hold, so that no user part reads like a user part and more.
     [[nodiscard]] std::string name_of(const sip::Uri& uri, const HeaderRule& rule,
                                       const IpAddress& own) const {
         std::string name(uri.user.in(text_));
         const bool has_maddr = names_host(uri.maddr, own);
-        if (uri.host.address != own) name.append("@").append(host_text(text_, uri.host));
-        if (has_maddr) name += ";maddr";
-        if (rule.rule == Rule::path)
-            name += without(uri.params, has_maddr ? uri.maddr->host : Span{});
+        if (uri.host.address != own) name.append("\n@").append(host_text(text_, uri.host));
+        if (has_maddr) name += "\nmaddr";
+        if (rule.rule == Rule::path) {
+            name.append("\n;").append(without(uri.params, has_maddr ? uri.maddr->host : Span{}));
+        }
         return name;
     }
 

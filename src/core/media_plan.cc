@@ -89,7 +89,7 @@ bool may_follow(const MediaOwner& owner, const sdp::Connection* connection) {
 
 std::optional<MediaKey> key_of(const sdp::Location& at, Transport transport,
                                const MediaOwner& owner) {
-    if (!owner.has(at.parsed)) return std::nullopt;
+    if (!owner.has(at.parsed) || !owner.may_open(*at.parsed, transport)) return std::nullopt;
     return MediaKey{owner.party().shown.address, transport, {*at.parsed, at.port}};
 }
 
@@ -132,7 +132,9 @@ OwnStream read_own_stream(const sdp::Media& line, const sdp::Connection* connect
         if (stream.held) {
             stream.components = inside_components(line, text, party, party.real.address);
         } else if (connection != nullptr && owner.has(connection->parsed)) {
-            stream.components = inside_components(line, text, party, *connection->parsed);
+            if (owner.may_open(*connection->parsed, transport_of(line.protocol.in(text)))) {
+                stream.components = inside_components(line, text, party, *connection->parsed);
+            }
         } else if (is(connection, party.shown.address)) {
             stream.components = outside_components(line, text, owner, media);
         }
@@ -145,7 +147,11 @@ OwnStream read_own_stream(const sdp::Media& line, const sdp::Connection* connect
     const auto& rtcp = line.rtcp_connection;
     const bool elsewhere = rtcp && rtcp->parsed != connection->parsed && !owner.has(rtcp->parsed);
     const bool closed = line.rtcp_port_text && line.rtcp_port < kFirstOpenPort;
-    if (elsewhere || closed) stream.components.resize(1);
+    if (elsewhere || closed) {
+        stream.components.resize(1);
+    } else if (rtcp && owner.has(rtcp->parsed)) {
+        stream.components[1].inside.address = *rtcp->parsed;
+    }
     return stream;
 }
 
@@ -251,6 +257,10 @@ bool MediaOwner::has(const std::optional<IpAddress>& address) const {
     return party_->translated() && std::ranges::count(media_hosts_, *address) > 0;
 }
 
+bool MediaOwner::may_open(const IpAddress& address, Transport transport) const {
+    return address == party_->real.address || transport == Transport::udp;
+}
+
 std::vector<OwnStream> read_own_streams(Bodies bodies, std::string_view text,
                                         const MediaOwner& owner, const MediaTable& media) {
     std::vector<OwnStream> streams;
@@ -263,8 +273,13 @@ std::vector<OwnStream> read_own_streams(Bodies bodies, std::string_view text,
 std::vector<RemoteStream> read_remote_streams(Bodies bodies, std::string_view text,
                                               const Party& peer, const Party& inside) {
     std::vector<RemoteStream> streams;
+    std::size_t components = 0;
     for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection* connection) {
-        streams.push_back(read_remote_stream(line, connection, text, peer, inside));
+        if (streams.size() == sdp::kMostMedia) return;
+        auto& stream =
+            streams.emplace_back(read_remote_stream(line, connection, text, peer, inside));
+        components += stream.components.size();
+        if (components > kMostComponents) stream = {};  // it gets no way out
     });
     return streams;
 }

@@ -26,6 +26,8 @@ class MediaOwner {
 
     [[nodiscard]] const Party& party() const { return *party_; }
     [[nodiscard]] bool has(const std::optional<IpAddress>& address) const;
+    /// A further host is opened for media only, which is UDP.
+    [[nodiscard]] bool may_open(const IpAddress& address, Transport transport) const;
 
   private:
     const Party* party_;

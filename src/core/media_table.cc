@@ -81,7 +81,7 @@ Mapped MediaTable::map(const std::vector<MediaKey>& keys, ExpectClass media, con
         }
     }
     if (missing.empty()) return Mapped::done;
-    if (!has_quota(missing.front().inside.address, missing.size())) return Mapped::no_quota;
+    if (!has_quota(anchor.owner, missing.size())) return Mapped::no_quota;
     if (!needs_port(keys.front())) {
         for (const auto& key : missing)
             add(key, key.inside.port, media, anchor);
@@ -125,8 +125,9 @@ void MediaTable::add(const MediaKey& key, Port port, ExpectClass media, const An
     mapping.inside_sends = anchor.inside_sends;
     mapping.media = media;
     by_outside_.emplace(std::pair{mapping.outside, key.transport}, key);
+    mapping.owner = anchor.owner;
     mappings_.emplace(key, std::move(mapping));
-    charge(key.inside.address);
+    charge(anchor.owner);
 }
 
 bool MediaTable::acquire(const HoleKey& key) {
@@ -179,8 +180,8 @@ void MediaTable::erase(const MediaKey& key) {
     const auto found = mappings_.find(key);
     if (needs_port(key)) pool_->give_back(found->second.outside, key.transport);
     by_outside_.erase({found->second.outside, key.transport});
+    discharge(found->second.owner);
     mappings_.erase(found);
-    discharge(key.inside.address);
 }
 
 void MediaTable::drop_unused(const std::vector<MediaKey>& keys) {
@@ -194,11 +195,9 @@ void MediaTable::drop_unused(const std::vector<MediaKey>& keys) {
 
 void MediaTable::block(const Endpoint& outside, Transport transport, Time now) {
     // Who rests on a port that was lost to somebody else has to get another.
-    const auto resting = std::ranges::find_if(mappings_, [&](const auto& entry) {
-        const auto& [key, mapping] = entry;
-        return mapping.outside == outside && key.transport == transport && mapping.uses.empty();
-    });
-    if (resting != mappings_.end()) erase(MediaKey(resting->first));
+    if (const auto key = find_outside(outside, transport)) {
+        if (mappings_.at(*key).uses.empty()) erase(*key);
+    }
     if (!pool_->take(outside, transport)) return;
     blocked_.emplace(now + kRest, Blocked{outside, transport, std::nullopt});
 }
@@ -219,7 +218,7 @@ bool MediaTable::restore(const MediaKey& key, const Mapping& mapping) {
     if (needs_port(key) && !pool_->take(mapping.outside, key.transport)) return false;
     by_outside_.emplace(std::pair{mapping.outside, key.transport}, key);
     mappings_.emplace(key, mapping);
-    charge(key.inside.address);
+    charge(mapping.owner);
     return true;
 }
 

@@ -198,7 +198,7 @@ void put(std::string& out, const Call& call) {
 void put(std::string& out, const SavedState::SavedMapping& saved) {
     put_object(out, "key", saved.key, "outside", saved.mapping.outside, "master",
                saved.mapping.master, "inside_sends", saved.mapping.inside_sends, "media",
-               saved.mapping.media);
+               saved.mapping.media, "owner", saved.mapping.owner);
 }
 
 // --- reading: whatever is not as written throws, and its whole line counts as damaged ------------
@@ -336,6 +336,7 @@ SavedState::SavedMapping mapping_of(const Json& json) {
     saved.mapping.master = tuple_of(json.at("master"));
     saved.mapping.inside_sends = enum_of(json.at("inside_sends"), FlowDirection::reply);
     saved.mapping.media = enum_of(json.at("media"), ExpectClass::other);
+    saved.mapping.owner = address_of(json.at("owner"));
     return saved;
 }
 

@@ -41,6 +41,8 @@ inline constexpr std::chrono::hours kLongestSilence{24};
 inline constexpr std::chrono::minutes kIdleTime{5};
 inline constexpr std::size_t kMostDialogs = 16;
 inline constexpr std::size_t kMostPending = 4;
+/// Remote endpoints, over all forks and candidates, that a call's own side may speak to first.
+inline constexpr std::size_t kMostOutboundHoles = 128;
 
 /// What an inside party receives at: one m= line of its SDP.
 struct OwnStream {

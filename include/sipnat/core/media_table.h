@@ -71,6 +71,7 @@ struct Mapping {
     Tuple master;
     FlowDirection inside_sends = FlowDirection::original;
     ExpectClass media = ExpectClass::audio;
+    IpAddress owner;  ///< whose quota it counts for
     std::vector<Use> uses;
     std::optional<Time> unused_since;  ///< since when it rests; none while it never had uses
     bool swept = false;
@@ -125,6 +126,7 @@ class MediaTable {
     struct Anchor {
         Tuple master;
         FlowDirection inside_sends = FlowDirection::original;
+        IpAddress owner;  ///< the inside party that asked, and that it is charged to
     };
 
     /// The mapping in whatever state; nothing when there is none. Ends with the next call.

@@ -247,6 +247,46 @@ TEST(MediaHosts, AreMappedWhenTheSettingsNameThem) {
     EXPECT_EQ(body_of(invite), audio("203.0.113.1", 10000));
 }
 
+TEST(MediaHosts, AreChargedToWhoNamesThemAndOpenedForUdpOnly) {
+    Settings settings;
+    settings.media_hosts = {address("192.168.77.9")};
+    settings.media_per_host = 2;
+    Gateway gateway(settings);
+    const auto line = gateway.line();
+    EXPECT_EQ(line.out(kAlice.request("INVITE", 1, audio("192.168.77.9", 4000))).opened.size(), 2U);
+    EXPECT_EQ(line.out(kAlice.with_call_id("2").request("INVITE", 1, audio("192.168.77.2", 4000)))
+                  .decision.reason,
+              Reason::media_limit);
+    const auto other = gateway.line("192.168.77.9:5060", "203.0.113.1:1025");
+    EXPECT_EQ(other.out(kAlice.with_call_id("3").request("INVITE", 1, audio("192.168.77.9", 5000)))
+                  .opened.size(),
+              2U)
+        << "the media host's own";
+    gateway.engine.set_settings([&] {
+        settings.media_per_host = 100;
+        return settings;
+    }());
+    const auto tcp = line.out(kAlice.with_call_id("4").request(
+        "INVITE", 1,
+        sdp("192.168.77.9",
+            "m=application 8080 TCP/BFCP *\na=setup:passive\n"
+            "m=audio 9 RTP/AVP 0\n"
+            "a=candidate:1 1 TCP 9 192.168.77.9 8081 typ host tcptype passive\n")));
+    EXPECT_THAT(tcp.opened, IsEmpty());
+}
+
+TEST(MediaHosts, MayReceiveRtcpAlone) {
+    Settings settings;
+    settings.media_hosts = {address("192.168.77.9")};
+    Gateway gateway(settings);
+    const auto sent = gateway.line().out(kAlice.request(
+        "INVITE", 1,
+        sdp("192.168.77.2", "m=audio 4000 RTP/AVP 0\na=rtcp:4001 IN IP4 192.168.77.9\n")));
+    EXPECT_THAT(sent.opened, ElementsAre("audio 192.168.77.2:4000=203.0.113.1:10000 any",
+                                         "audio 192.168.77.9:4001=203.0.113.1:10001 any"));
+    EXPECT_THAT(body_of(sent), HasSubstr("a=rtcp:10001 IN IP4 203.0.113.1\r\n"));
+}
+
 TEST(MediaHosts, OthersAreNobodysToOpen) {
     Gateway gateway;
     const auto invite =

@@ -140,6 +140,57 @@ TEST(CallLimit, ACallFromOutsideIsChargedToItsSender) {
     EXPECT_EQ(invite(line, 3).opened.size(), 2U) << "the phone has its own account";
 }
 
+TEST(CallLimit, StrangersGetHalfOfAllAtMost) {
+    Settings settings;
+    settings.calls = 4;
+    Gateway gateway(settings);
+    auto stranger = kBob;
+    stranger.peer_tag.clear();
+    for (int i = 0; i < 6; ++i) {
+        const auto line = gateway.line("192.168.77.2:5060", "203.0.113.1:1024",
+                                       "198.51.100." + std::to_string(i + 1) + ":5060");
+        (void)line.in(stranger.with_call_id(std::to_string(i)).request("INVITE", 1));
+    }
+    EXPECT_EQ(gateway.engine.calls(), 2U);
+    const auto line = gateway.line();
+    EXPECT_EQ(invite(line, 7).opened.size(), 2U);
+    EXPECT_EQ(invite(line, 8).opened.size(), 2U);
+    EXPECT_EQ(invite(line, 9).decision.reason, Reason::call_limit);
+}
+
+TEST(CallLimit, AStrangersCallThatNobodyAnswersIsForgottenSoon) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    auto stranger = kBob;
+    stranger.peer_tag.clear();
+    const auto first = line.in(stranger.request("INVITE", 1, audio("203.0.113.10", 7000)));
+    (void)line.in(stranger.with_call_id("2").request("INVITE", 1, audio("203.0.113.10", 7000)));
+    (void)line.out(answer(first.text, 180, "p"));
+    gateway.wait(32s);
+    EXPECT_EQ(gateway.engine.calls(), 1U) << "the one that rings";
+    gateway.wait(8min);
+    EXPECT_EQ(gateway.engine.calls(), 1U);
+}
+
+TEST(CallLimit, ACallSpeaksToSoManyRemoteEndpointsFirst) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    const auto sent = invite(line, 1);
+    std::size_t outbound = 0;
+    for (int fork = 0; fork < 20; ++fork) {
+        std::string lines;
+        for (int i = 0; i < 8; ++i) {
+            lines += "a=candidate:1 1 UDP 9 198.51.100." + std::to_string(10 * fork + i + 1) +
+                     " 7000 typ host\n";
+        }
+        const auto early = line.in(answer(sent.text, 183, "fork" + std::to_string(fork),
+                                          audio("203.0.113.10", 7000 + 2 * fork, lines)));
+        outbound += early.opened.size() - early.closed.size();
+        EXPECT_LE(outbound, kMostOutboundHoles);
+    }
+    EXPECT_EQ(outbound, kMostOutboundHoles);
+}
+
 TEST(CallLimit, SpamOfEndedCallsIsForgotten) {
     Gateway gateway;
     const auto line = gateway.line();

@@ -327,5 +327,25 @@ TEST(Edits, AreNamedAfterTheirHeader) {
     EXPECT_EQ(gateway.line().in(echo(sent.text)).text, echo(text));
 }
 
+// A user part may hold "maddr", or what else a memory of URIs would tell apart by.
+TEST(RoutingHeaders, AUserPartIsNeverTakenForAUserPartAndMore) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    const auto registration = sip_text(
+        "REGISTER sip:203.0.113.10 SIP/2.0\nVia: SIP/2.0/UDP 192.168.77.2:5060;branch=z9hG4bK1\n"
+        "From: <sip:bob@203.0.113.10>;tag=1\nTo: <sip:bob@203.0.113.10>\nCall-ID: 1\n"
+        "CSeq: 1 REGISTER\nContact: <sip:bob@192.168.77.2:5060;maddr=192.168.77.2>\n");
+    (void)line.out(registration);
+    for (const std::string user : {"bob;maddr", "bob;maddr=192.168.77.2", "bob%0amaddr"}) {
+        const auto sent = line.in(sip_text(
+            "OPTIONS sip:" + user +
+            "@203.0.113.1:1024 SIP/2.0\n"
+            "Via: SIP/2.0/UDP 203.0.113.10:5060;branch=z9hG4bK2\nFrom: <sip:x@203.0.113.10>;tag=2\n"
+            "To: <sip:bob@203.0.113.1>\nCall-ID: 2\nCSeq: 1 OPTIONS\n"));
+        EXPECT_EQ(sent.text.substr(0, sent.text.find("\r\n")),
+                  "OPTIONS sip:" + user + "@192.168.77.2:5060 SIP/2.0");
+    }
+}
+
 }  // namespace
 }  // namespace sipnat
