@@ -44,6 +44,7 @@ Status read(const Json& json) {
     json.at("refused_verdicts").get_to(status.refused_verdicts);
     json.at("stricter_message").get_to(status.stricter_message);
     json.at("stricter_sdp").get_to(status.stricter_sdp);
+    json.at("short_lengths").get_to(status.short_lengths);
     json.at("broken_digests").get_to(status.broken_digests);
     json.at("unreachable_msrp").get_to(status.unreachable_msrp);
     for (const auto& [reason, count] : json.at("packets").items()) {
@@ -78,6 +79,7 @@ std::string to_json(const Status& status) {
                  {"refused_verdicts", status.refused_verdicts},
                  {"stricter_message", status.stricter_message},
                  {"stricter_sdp", status.stricter_sdp},
+                 {"short_lengths", status.short_lengths},
                  {"broken_digests", status.broken_digests},
                  {"unreachable_msrp", status.unreachable_msrp},
                  {"packets", packets_json(status)}};
@@ -124,6 +126,10 @@ std::string to_text(const Status& status) {
     if (status.stricter_message + status.stricter_sdp > 0) {
         line("libosip2", fmt::format("refused {} messages and {} SDP bodies that opened media",
                                      status.stricter_message, status.stricter_sdp));
+    }
+    if (status.short_lengths > 0) {
+        line("length", fmt::format("{} messages have more body than their Content-Length says",
+                                   status.short_lengths));
     }
     if (status.broken_digests > 0) {
         line("auth-int", fmt::format("{} edited bodies are covered by their sender's digest",

@@ -63,6 +63,13 @@ bool negotiates(Method method) {
            method == Method::update;
 }
 
+/// A wrong Content-Length is reported, and not repaired: what is behind it is nobody's. Line ends are
+/// a keepalive's, or an old habit.
+std::size_t beyond_body(const sip::Message& message) {
+    const auto rest = message.text().substr(message.body().end());
+    return rest.find_first_not_of("\r\n") == std::string_view::npos ? 0 : rest.size();
+}
+
 /// Its sender's digest covers the body (RFC 7616 3.4.3): an edit makes it wrong.
 bool covers_body_by_digest(const sip::Message& message) {
     return std::ranges::any_of(message.headers(), [&](const sip::Header& header) {
@@ -338,6 +345,7 @@ class Engine::Implementation {
             decision_.entry = {packet.flow, packet.standing == FlowStanding::unhelped};
         }
         if (!bodies.empty() && !refusal) rewrite_bodies(message, view, bodies, own);
+        decision_.beyond_body = beyond_body(message);
         std::ranges::sort(decision_.edits, {}, [](const Edit& edit) { return edit.span.offset; });
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
         if (refusal) apply(*refusal);
@@ -685,6 +693,7 @@ class Engine::Implementation {
 
     Decision count(Decision decision) {
         ++counters_.packets.at(static_cast<std::size_t>(decision.reason));
+        if (decision.beyond_body > 0) ++counters_.short_lengths;
         if (decision.breaks_digest) ++counters_.broken_digests;
         if (decision.breaks_msrp) ++counters_.unreachable_msrp;
         return decision;

@@ -97,6 +97,11 @@ std::string to_explanation(const Decision& decision, std::string_view message) {
     }
     explain_holes(decision.open, "opens", text);
     explain_holes(decision.close, "closes", text);
+    if (decision.beyond_body > 0) {
+        fmt::format_to(std::back_inserter(text),
+                       "wrong Content-Length: {} bytes stand behind the body that it gives\n",
+                       decision.beyond_body);
+    }
     if (text.empty()) text = fmt::format("nothing to do: {}\n", to_text(decision.reason));
     return text;
 }

@@ -1,3 +1,4 @@
+#include <cstdio>
 #include <iostream>
 #include <type_traits>
 #include <variant>
@@ -24,5 +25,10 @@ int main(int argc, char** argv) {
             return options;
         }
     };
-    return static_cast<int>(std::visit(run, parse_options(argc, argv)));
+    const auto exit = std::visit(run, parse_options(argc, argv));
+    // A message that a full disk cut short must not pass for the whole.
+    const bool written = std::cout.flush() && std::fflush(stdout) == 0;
+    if (written) return static_cast<int>(exit);
+    std::cerr << "sipnatctl: can't write to standard output\n";
+    return static_cast<int>(Exit::refused);
 }

@@ -433,6 +433,7 @@ std::string Daemon::status() const {
     status.refused_verdicts = queue_.refused_verdicts();
     status.stricter_message = counters.stricter_message;
     status.stricter_sdp = counters.stricter_sdp;
+    status.short_lengths = counters.short_lengths;
     status.broken_digests = counters.broken_digests;
     status.unreachable_msrp = counters.unreachable_msrp;
     for (std::size_t i = 0; i < kReasons; ++i) {

@@ -1,8 +1,9 @@
 """sipnatctl rewrite: what comes out of it, byte for byte."""
 import json
+import subprocess
 import unittest
 
-from program import ProgramTest, crlf, message
+from program import BIN, ProgramTest, crlf, message
 
 # phone 192.168.77.2:5060 ── 203.0.113.1:1024 ── server 203.0.113.10:5060; a PBX at 192.168.77.5 behind a forward
 OUT = ["--src", "192.168.77.2:5060", "--dst", "203.0.113.10:5060", "--snat", "203.0.113.1:1024"]
@@ -338,6 +339,15 @@ class Refusals(RewriteTest, unittest.TestCase):
                          .replace(b"alice@192.168.77.2>;tag", b"alice@203.0.113.1>;tag"), "headers edited, body as sent")
         self.expect(self.rewrite(INVITE, *OUT, "--media-ports", "20000-20001"), 0,
                     invite("203.0.113.1:1024", "203.0.113.1", "203.0.113.1:1024", 20000))
+
+
+class FullDisk(RewriteTest, unittest.TestCase):
+    def test_a_message_that_cant_be_written_is_no_success(self):
+        for output in ((), ("--json",)):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([BIN / "sipnatctl", "rewrite", *OUT, *output, self.file("m.sip", INVITE)],
+                                      stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
+            self.assertEqual((done.returncode, done.stderr), (1, b"sipnatctl: can't write to standard output\n"))
 
 
 class Usage(RewriteTest, unittest.TestCase):

@@ -113,10 +113,10 @@ def scan_then_call(gateway, trunk, trunk_media, pbx, pbx_media):
     flow = flow_between(gateway, trunk.endpoint, pbx.endpoint)
     assert flow.timeout <= 180, f"a question lasts: {flow}"
 
-    wait_until(lambda: not gateway.media_expectations(), "the last call's expectations to end", state=gateway.state)
+    wait_until(lambda: not gateway.open_media(), "the last call's expectations to end", state=gateway.state)
     made = Call(trunk, pbx, to=pbx.endpoint, offer=sdp.audio(trunk_media.address, trunk_media.port))
     made.invite()
-    assert not gateway.media_expectations(), "a stranger's offer opened something"
+    assert not gateway.open_media(), "a stranger's offer opened something"
     made.answer(sdp.audio(pbx_media.address, pbx_media.port))
     made.ack()
     ask(trunk, pbx)

@@ -34,6 +34,7 @@ struct Status {
     std::uint64_t refused_verdicts = 0;
     std::uint64_t stricter_message = 0;
     std::uint64_t stricter_sdp = 0;
+    std::uint64_t short_lengths = 0;
     std::uint64_t broken_digests = 0;
     std::uint64_t unreachable_msrp = 0;
     std::vector<std::pair<std::string, std::uint64_t>> packets;  ///< by reason

@@ -69,6 +69,7 @@ struct Counters {
     std::array<std::uint64_t, kReasons> packets{};  ///< by final Reason
     std::uint64_t stricter_message = 0;  ///< libosip2 refused a message that opened something
     std::uint64_t stricter_sdp = 0;      ///< … or its SDP
+    std::uint64_t short_lengths = 0;     ///< Content-Length less than the datagram's body
     std::uint64_t broken_digests = 0;    ///< auth-int over a body that was edited
     std::uint64_t unreachable_msrp = 0;  ///< a=path with an inside address, without msrp-cema
     std::uint64_t holes_opened = 0;

@@ -255,6 +255,8 @@ TEST(ContentLength, WhatFollowsTheBodyIsNobodys) {
         kAlice.request("INVITE", 1, audio("192.168.77.2", 20000)) + "m=audio 21000 RTP/AVP 0\r\n";
     const auto invite = gateway.line().out(sent);
     EXPECT_EQ(body_of(invite), audio("203.0.113.1", 20000) + "m=audio 21000 RTP/AVP 0\r\n");
+    EXPECT_EQ(invite.decision.beyond_body, 25U);
+    EXPECT_EQ(gateway.engine.counters().short_lengths, 1U);
     EXPECT_EQ(invite.opened.size(), 2U);
 }
 
