@@ -5,10 +5,10 @@
 #include <iterator>
 #include <ranges>
 #include <utility>
-#include <variant>
 
 #include "core/bounded_table.h"
 #include "core/call_book.h"
+#include "core/gateway_flows.h"
 #include "core/header_rewriter.h"
 #include "core/media_plan.h"
 #include "core/second_opinion.h"
@@ -24,14 +24,9 @@ namespace {
 using sip::HeaderKind;
 using sip::Method;
 
-/// Signalling flows live as long as a registrar usually grants. The table's policy says the same,
-/// but a flow whose entry was made ahead has no policy: each packet needs the word of its own.
-constexpr std::chrono::seconds kFlowTimeout{3600};
 /// Ports and routes that the kernel turned down for one message before it gets no media.
 constexpr int kMostAttempts = 32;
 constexpr std::size_t kMostRefusals = 4096;
-/// Flows to the gateway that are remembered for the media on them.
-constexpr std::size_t kMostCarriers = 20000;
 
 /// What peers name calls by is remembered: it must not be theirs to choose how much.
 constexpr std::size_t kLongestName = 512;
@@ -253,7 +248,7 @@ class Engine::Implementation {
             for (const auto& key : holes)
                 (void)media_.acquire(key);
             book_.schedule(*id);
-            carriers_.put(book_.at(*id).master, {});
+            if (!holes.empty()) gateway_flows_.note_media(book_.at(*id).master);
         }
         for (const auto& saved : state.mappings)
             media_.drop_unused({saved.key});
@@ -271,7 +266,7 @@ class Engine::Implementation {
     void decide(const Packet& packet, Time now) {
         decision_ = {};
         changes_.clear();
-        decision_.flow_timeout = flow_timeout(packet);
+        decision_.flow_timeout = gateway_flows_.timeout(packet);
         switch (sip::classify(packet.payload)) {
             case sip::PayloadKind::keepalive:
                 decision_.reason = Reason::keepalive;
@@ -296,26 +291,6 @@ class Engine::Implementation {
         decide(packet, *message, names, now);
     }
 
-    /// A flow without NAT opens for both its ends, but the gateway's peer needs no way in: what comes
-    /// from it is expected at the gateway, and what goes to it is expected to leave there.
-    static NatView view_of(const Packet& packet) {
-        auto view = NatView::of(packet.flow, packet.direction);
-        if (packet.gateway == GatewayEnd::sender) view.receiver.inside = view.receiver.translated();
-        if (packet.gateway == GatewayEnd::receiver) view.sender.inside = view.sender.translated();
-        return view;
-    }
-
-    /// Anybody may send to the gateway, and a PBX answers, perhaps to another port than it was asked
-    /// from. Such flows must not last: only those that media hangs on, and those that the gateway
-    /// opened and that are answered.
-    std::optional<std::chrono::seconds> flow_timeout(const Packet& packet) {
-        const bool answers_gateway =
-            packet.gateway == GatewayEnd::receiver && packet.direction == FlowDirection::reply;
-        const bool lasts = packet.gateway == GatewayEnd::none || answers_gateway ||
-                           carriers_.find(packet.flow.original) != nullptr;
-        return lasts ? std::optional(kFlowTimeout) : std::nullopt;
-    }
-
     void give_up_malformed(std::string detail) {
         decision_.reason = Reason::malformed;
         decision_.detail = std::move(detail);
@@ -338,7 +313,8 @@ class Engine::Implementation {
         };
         if (view.sender.inside) look(view.sender, view.receiver, true);
         if (view.receiver.inside) look(view.receiver, view.sender, false);
-        decision_.flow_timeout = flow_timeout(packet);
+        gateway_flows_.note_message(packet, message, names.branch);
+        decision_.flow_timeout = gateway_flows_.timeout(packet);
 
         if (!decision_.open.empty() && !both_parsers_agree(message, bodies)) return;
         if (!decision_.open.empty() && packet.standing != FlowStanding::helped) {
@@ -435,7 +411,7 @@ class Engine::Implementation {
             call.avoid(remote);
         open_wanted(call, change);
         if (packet.gateway != GatewayEnd::none && !call.holes.empty()) {
-            carriers_.put(packet.flow.original, {});
+            gateway_flows_.note_media(packet.flow.original);
         }
         if (describes && seen.outgoing && !refusal && call.state != Call::State::ended &&
             !are_held(own)) {
@@ -701,8 +677,7 @@ class Engine::Implementation {
 
     Spellings spellings_;
     BoundedTable<RefusalKey, Refusal, RefusalHash> refusals_{kMostRefusals};
-    /// Original tuples of the gateway's own flows that expectations hang on, or did.
-    BoundedTable<Tuple, std::monostate> carriers_{kMostCarriers};
+    GatewayFlows gateway_flows_;
 
     // Between handle() and the last settle() of one packet.
     Decision decision_;

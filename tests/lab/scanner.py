@@ -18,6 +18,7 @@ class Scanner:
 
     def __init__(self, net):
         self.gateway = net["gateway"]
+        self.conntrack = net.gateway
         self.plain = UserAgent(net["outside"], "scanner")
         # Is answered at the port that its Via names, which makes another flow.
         self.crooked = UserAgent(net["outside"], "crooked", port=5082, via="203.0.113.11:5083")
@@ -31,6 +32,7 @@ class Scanner:
         listening = UserAgent(self.gateway, "local")
         self._ask(self.plain, listening, self.plain)
         self._ask(self.crooked, listening, self.elsewhere)
+        self._answer_the_answer(listening)
         listening.socket.close()
         self._scan_closed_port(self.plain.request("INVITE", "sip:100@203.0.113.1").encode())
 
@@ -40,6 +42,17 @@ class Scanner:
         seen = asking.deliver(request, listening.endpoint, listening)
         assert seen.raw == request.encode(), f"a scan was changed:\n{seen.message}"
         listening.reply(seen, listening.response(seen.message, 404, tag="l"), gets_answer)
+
+    def _answer_the_answer(self, listening):
+        """On the flow that the gateway opened: whatever comes back, it must not last. Each packet could undo what the
+        one before it did, so each is looked at."""
+        register = listening.request("REGISTER", "sip:203.0.113.11")
+        forged = self.elsewhere.response(register, 200, tag="f", contact=f"<{listening.contact}>;expires=3600").encode()
+        for data in (b"x", b"\r\n\r\n", forged):
+            self.elsewhere.send(data, listening.endpoint)
+            start = data.decode().split("\r\n", maxsplit=1)[0]
+            listening.expect(lambda message, start=start: message.start == start, f"“{start}” from the scanner")
+            assert_none_lasts(self.conntrack)
 
     def _scan_closed_port(self, request):
         """Sends until the ICMP error says that the scan has been dealt with."""

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "core/gateway_flows.h"
 #include "lab.h"
 
 namespace sipnat {
@@ -43,6 +44,12 @@ class GatewayPbx : public testing::Test {
     Gateway gateway;
     Line opened = gateway.own();
     Line received = gateway.own(FlowDirection::reply);
+
+    void restart() {
+        Engine restarted{Settings{}};
+        restarted.restore(gateway.engine.save());
+        gateway.engine = std::move(restarted);
+    }
 };
 
 TEST_F(GatewayPbx, ItsMediaIsExpectedAndNothingIsRewritten) {
@@ -110,15 +117,100 @@ TEST_F(GatewayPbx, AScanNeverLasts) {
     EXPECT_EQ(received.out(answer(invite.text, 401, "p")).decision.flow_timeout, kPlainUdp);
 }
 
-TEST_F(GatewayPbx, AnAnswerToAnotherPortDoesNotLastEither) {
-    const auto options = kStranger.request("OPTIONS", 1);
-    EXPECT_EQ(opened.out(answer(options, 404, "p")).decision.flow_timeout, kPlainUdp);
+TEST_F(GatewayPbx, AnUnansweredOfferDoesNotLastAfterARestartEither) {
+    (void)received.in(kStranger.request("INVITE", 1, provider_media()));
+    restart();
+    EXPECT_EQ(received.in("\r\n\r\n").decision.flow_timeout, kPlainUdp);
 }
 
-TEST_F(GatewayPbx, ItsOwnRegistrationLastsOnceItIsAnswered) {
+TEST_F(GatewayPbx, AnAnswerToAnotherPortDoesNotLastWhateverComesBack) {
+    const auto options = kStranger.request("OPTIONS", 1);
+    EXPECT_EQ(opened.out(answer(options, 404, "p")).decision.flow_timeout, kPlainUdp);
+    for (const std::string_view text : {"x", "\r\n\r\n", "OPTIONS nonsense"}) {
+        EXPECT_EQ(opened.in(text).decision.flow_timeout, kPlainUdp) << text;
+    }
+    EXPECT_EQ(opened.in(options).decision.flow_timeout, kPlainUdp);
+    EXPECT_EQ(opened.in(answer(options, 200, "s")).decision.flow_timeout, kPlainUdp);
+    const auto never_sent = kPbx.request("REGISTER", 1);
+    EXPECT_EQ(opened.in(answer(never_sent, 200, "s")).decision.flow_timeout, kPlainUdp);
+}
+
+TEST_F(GatewayPbx, ItsOwnRegistrationLastsOnceItIsAccepted) {
+    const auto first = opened.out(kPbx.request("REGISTER", 1));
+    EXPECT_EQ(first.decision.flow_timeout, kPlainUdp);
+    EXPECT_EQ(opened.in(answer(first.text, 100)).decision.flow_timeout, kPlainUdp);
+    EXPECT_EQ(opened.in(answer(first.text, 401, "r")).decision.flow_timeout, kPlainUdp);
+    const auto second = opened.out(kPbx.request("REGISTER", 2));
+    EXPECT_EQ(second.decision.flow_timeout, kPlainUdp);
+    EXPECT_EQ(opened.in(answer(second.text, 200, "r")).decision.flow_timeout, kLasting);
+    EXPECT_EQ(opened.out("\r\n\r\n").decision.flow_timeout, kLasting)
+        << "each packet sets the entry's timeout anew";
+    EXPECT_EQ(opened.in(kStranger.request("OPTIONS", 1)).decision.flow_timeout, kLasting);
+}
+
+TEST_F(GatewayPbx, SeveralAccountsRegisterAtOnce) {
+    const auto one = opened.out(kPbx.with_call_id("one").request("REGISTER", 1));
+    const auto other = opened.out(kPbx.with_call_id("other").request("REGISTER", 1));
+    EXPECT_EQ(opened.in(answer(one.text, 200, "r")).decision.flow_timeout, kLasting);
+    EXPECT_EQ(opened.in(answer(other.text, 403, "r")).decision.flow_timeout, kLasting);
+}
+
+TEST_F(GatewayPbx, ARegistrationOnAFlowThatItsPeerOpenedLastsToo) {
+    const auto request = received.out(kPbx.request("REGISTER", 1));
+    EXPECT_EQ(received.in(answer(request.text, 200, "r")).decision.flow_timeout, kLasting);
+}
+
+TEST_F(GatewayPbx, OnlyMessagesOfTheVeryFlowMakeARegistration) {
     const auto request = opened.out(kPbx.request("REGISTER", 1));
-    EXPECT_EQ(request.decision.flow_timeout, kPlainUdp);
-    EXPECT_EQ(opened.in(answer(request.text, 200, "r")).decision.flow_timeout, kLasting);
+    const auto elsewhere =
+        gateway.own(FlowDirection::original, "203.0.113.1:5060", "203.0.113.10:5083");
+    EXPECT_EQ(elsewhere.in(answer(request.text, 200, "s")).decision.flow_timeout, kPlainUdp);
+    EXPECT_EQ(received.in(answer(request.text, 200, "s")).decision.flow_timeout, kPlainUdp);
+    const auto another = kPbx.request("REGISTER", 9);
+    EXPECT_EQ(opened.in(answer(another, 200, "s")).decision.flow_timeout, kPlainUdp)
+        << "an answer to a request that was not sent";
+}
+
+TEST_F(GatewayPbx, APhonesRegistrationAtItDoesNotLast) {
+    const auto request = received.in(kStranger.request("REGISTER", 1));
+    EXPECT_EQ(received.out(answer(request.text, 200, "p")).decision.flow_timeout, kPlainUdp);
+    EXPECT_EQ(received.in(answer(request.text, 200, "p")).decision.flow_timeout, kPlainUdp)
+        << "nor when it answers itself";
+}
+
+TEST_F(GatewayPbx, ARegistrationLastsAgainWithItsNextAnswerAfterARestart) {
+    (void)opened.in(answer(opened.out(kPbx.request("REGISTER", 1)).text, 200, "r"));
+    restart();
+    const auto again = opened.out(kPbx.request("REGISTER", 2));
+    EXPECT_EQ(again.decision.flow_timeout, kPlainUdp);
+    EXPECT_EQ(opened.in(answer(again.text, 200, "r")).decision.flow_timeout, kLasting);
+}
+
+TEST_F(GatewayPbx, RegistersThatWaitForAnAnswerAreBounded) {
+    const auto first = opened.out(kPbx.request("REGISTER", 1));
+    const auto second = opened.out(kPbx.request("REGISTER", 2));
+    const int most = GatewayFlows::kMostRegisters;
+    for (int n = 3; n < most + 2; ++n)
+        (void)opened.out(kPbx.request("REGISTER", n));
+    EXPECT_EQ(opened.in(answer(first.text, 200, "r")).decision.flow_timeout, kPlainUdp);
+    EXPECT_EQ(opened.in(answer(second.text, 200, "r")).decision.flow_timeout, kLasting);
+}
+
+/// Each from its own port, and over to the next address where those end.
+Line nth_provider(Gateway& gateway, int n) {
+    return gateway.own(
+        FlowDirection::original, "203.0.113.1:5060",
+        "198.51.100." + std::to_string(n / 1000 + 1) + ":" + std::to_string(n % 1000 + 1024));
+}
+
+TEST_F(GatewayPbx, RegisteredFlowsAreBounded) {
+    const int most = GatewayFlows::kMostFlows;
+    for (int n = 0; n <= most; ++n) {
+        const auto line = nth_provider(gateway, n);
+        (void)line.in(answer(line.out(kPbx.request("REGISTER", 1)).text, 200, "r"));
+    }
+    EXPECT_EQ(nth_provider(gateway, 0).in("\r\n\r\n").decision.flow_timeout, kPlainUdp);
+    EXPECT_EQ(nth_provider(gateway, 1).in("\r\n\r\n").decision.flow_timeout, kLasting);
 }
 
 TEST_F(GatewayPbx, AFlowThatMediaHangsOnLasts) {
@@ -127,9 +219,7 @@ TEST_F(GatewayPbx, AFlowThatMediaHangsOnLasts) {
     EXPECT_EQ(ok.decision.flow_timeout, kLasting);
     EXPECT_EQ(received.in("\r\n\r\n").decision.flow_timeout, kLasting)
         << "each packet sets the entry's timeout anew";
-    Engine restarted{Settings{}};
-    restarted.restore(gateway.engine.save());
-    gateway.engine = std::move(restarted);
+    restart();
     EXPECT_EQ(received.in("\r\n\r\n").decision.flow_timeout, kLasting) << "after a restart too";
 }
 
