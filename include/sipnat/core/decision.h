@@ -114,9 +114,10 @@ struct Decision {
     std::string detail;       ///< for a reader: what exactly was malformed, refused, different
     std::vector<Edit> edits;  ///< ascending, not overlapping
     std::optional<EntryRequest> entry;
-    std::vector<Hole> open;      ///< to be created, in this order, before the packet leaves
-    std::vector<Hole> close;     ///< to be removed after it
-    std::size_t beyond_body = 0;  ///< bytes that Content-Length leaves out: no message over UDP has any
+    std::vector<Hole> open;   ///< to be created, in this order, before the packet leaves
+    std::vector<Hole> close;  ///< to be removed after it
+    std::size_t beyond_body =
+        0;  ///< bytes that Content-Length leaves out: no message over UDP has any
     bool breaks_digest = false;  ///< auth-int over a body that is edited
     bool breaks_msrp = false;    ///< a=path names an inside address, and no msrp-cema helps
     std::optional<std::chrono::seconds> flow_timeout;  ///< for the signalling flow's entry
