@@ -3,7 +3,7 @@
 import time
 
 from lab.ua import UserAgent
-from lab.wait import DEADLINE
+from lab.wait import DEADLINE, wait_until
 
 
 def assert_none_lasts(gateway):
@@ -48,11 +48,19 @@ class Scanner:
         one before it did, so each is looked at."""
         register = listening.request("REGISTER", "sip:203.0.113.11")
         forged = self.elsewhere.response(register, 200, tag="f", contact=f"<{listening.contact}>;expires=3600").encode()
+        wait_until(lambda: self._send_until_stream(listening.endpoint), "a flow with more than an unanswered one's timeout",
+                   state=self.conntrack.state)
         for data in (b"x", b"\r\n\r\n", forged):
             self.elsewhere.send(data, listening.endpoint)
             start = data.decode().split("\r\n", maxsplit=1)[0]
             listening.expect(lambda message, start=start: message.start == start, f"“{start}” from the scanner")
             assert_none_lasts(self.conntrack)
+
+    def _send_until_stream(self, to):
+        """A flow that is answered counts as that only when it is two seconds old: then another timeout holds."""
+        self.elsewhere.send(b"x", to)
+        return any(flow.timeout > 30 and flow.original.source == to and flow.original.destination == self.elsewhere.endpoint
+                   for flow in self.conntrack.flows())
 
     def _scan_closed_port(self, request):
         """Sends until the ICMP error says that the scan has been dealt with."""
