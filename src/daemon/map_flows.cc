@@ -120,7 +120,7 @@ FoundFlow MapFlows::find(const Tuple& packet, const MediaTable& media, Time now)
     if (packet.transport != Transport::udp) return {};
     const auto entry = kernel_->find(packet);
     if (!entry) return failed(entry.error());
-    if (*entry) return confirmed(**entry, packet, now);
+    if (*entry) return confirmed(**entry, packet, media, now);
     if (const auto* mapping = map_->find_outside(packet.destination)) {
         return inbound(*mapping, packet, now);
     }
@@ -134,7 +134,8 @@ FoundFlow MapFlows::find(const Tuple& packet, const MediaTable& media, Time now)
     return outbound(packet, media, now);
 }
 
-FoundFlow MapFlows::confirmed(const FlowEntry& entry, const Tuple& packet, Time now) {
+FoundFlow MapFlows::confirmed(const FlowEntry& entry, const Tuple& packet, const MediaTable& media,
+                              Time now) {
     const auto sides = sides_of(entry.tuples);
     if (!sides) {
         // Made while no map knew its destination: it would keep out for ever whom the map lets in.
@@ -147,6 +148,8 @@ FoundFlow MapFlows::confirmed(const FlowEntry& entry, const Tuple& packet, Time 
     if (way == nullptr || is_left_alone(*way, sides->inside.address, sides->remote.address)) {
         return {};
     }
+    // SDP may name a SIP port, and then RTP is queued.
+    if (is_medias(sides->outside, media)) return {};
     FoundFlow found;
     found.flow = {entry.tuples,
                   packet == entry.tuples.original ? FlowDirection::original : FlowDirection::reply,
@@ -185,6 +188,7 @@ FoundFlow MapFlows::outbound(const Tuple& packet, const MediaTable& media, Time 
     const auto way = way_out(packet);
     if (!way) return failed(way.error());
     if (*way == nullptr) return {};
+    if (media.find({(*way)->address, packet.transport, packet.source}) != nullptr) return {};
     std::optional<Endpoint> outside;
     if (const auto* mapping = map_->find((*way)->address, packet.source)) {
         outside = mapping->outside;
@@ -194,8 +198,7 @@ FoundFlow MapFlows::outbound(const Tuple& packet, const MediaTable& media, Time 
     } else {
         auto made = map_anew(**way, packet, media, now);
         if (!made) return failed(made.error());
-        if (!*made) return {};
-        outside = **made;
+        outside = *made;
     }
     // A packet that came from there before it was let in made an entry that holds the way back.
     const Tuple reply{packet.destination, *outside, packet.transport};
@@ -214,21 +217,26 @@ Result<const config::Outside*> MapFlows::way_out(const Tuple& packet) {
     return nullptr;
 }
 
-Result<std::optional<Endpoint>> MapFlows::map_anew(const config::Outside& way, const Tuple& packet,
-                                                   const MediaTable& media, Time now) {
+Result<Endpoint> MapFlows::map_anew(const config::Outside& way, const Tuple& packet,
+                                    const MediaTable& media, Time now) {
     std::optional<Error> error;
-    const auto port = choose_signalling_port(packet.source.port, ports_, [&](Port candidate) {
-        const auto free = is_free({way.address, candidate}, packet, media);
-        if (!free && !error) error = free.error();
-        return free && *free;
-    });
+    const auto port = choose_signalling_port(
+        packet.source.port, ports_,
+        [&](Port candidate) {
+            return is_ours({way.address, candidate}, media);
+        },
+        [&](Port candidate) {
+            const auto free = is_free({way.address, candidate}, packet);
+            if (!free && !error) error = free.error();
+            return free && *free;
+        });
     if (!port) {
         if (error) return tl::unexpected(*error);
-        return std::nullopt;
+        return fail("map signalling", way.address.text(), "no free port");
     }
     const Endpoint outside{way.address, *port};
     auto added = map_->add(way.interface, packet.source, outside, now);
-    if (!added.added) return std::nullopt;
+    if (!added.added) return fail("map signalling", way.address.text(), "too many mappings");
     auto done = touch(outside, packet.destination.address, now, std::move(added.changes));
     if (!done) return tl::unexpected(done.error());
     return outside;
@@ -268,16 +276,21 @@ Result<void> MapFlows::set_forwards(const std::vector<netfilter::PortForward>& f
     return changes.empty() ? Result<void>{} : kernel_->update(changes);
 }
 
-/// Cheap questions first: each of the last two is a system call.
-Result<bool> MapFlows::is_free(const Endpoint& outside, const Tuple& packet,
-                               const MediaTable& media) {
+bool MapFlows::is_medias(const Endpoint& outside, const MediaTable& media) const {
+    return media.find_outside(outside, Transport::udp) || map_->is_left(outside);
+}
+
+/// Or the administrator's: without asking the kernel.
+bool MapFlows::is_ours(const Endpoint& outside, const MediaTable& media) const {
     const auto holds_port = [&](const netfilter::PortForward& forward) {
         return outside.port >= forward.ports.low && outside.port <= forward.ports.high;
     };
-    if (map_->find_outside(outside) != nullptr || media.find_outside(outside, packet.transport) ||
-        std::ranges::any_of(forwards_, holds_port)) {
-        return false;
-    }
+    return map_->find_outside(outside) != nullptr || is_medias(outside, media) ||
+           std::ranges::any_of(forwards_, holds_port);
+}
+
+/// Up to two system calls.
+Result<bool> MapFlows::is_free(const Endpoint& outside, const Tuple& packet) {
     const auto bound = kernel_->is_bound(outside);
     if (!bound || *bound) return bound ? Result<bool>(false) : bound;
     const Tuple reply{packet.destination, outside, packet.transport};

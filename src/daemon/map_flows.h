@@ -6,7 +6,8 @@
 //     administrator forwards
 //     from inside, leaving by an   a mapping of it, or a new one with a port chosen here; its
 //     interface of [[outside]]     elements are in the kernel before the packet goes on
-//     anything else                none of ours: untouched
+//     anything else, and whatever  none of ours: untouched
+//     is a media stream's
 //
 // Packets wait after conntrack and before NAT, so both directions show what is on the wire.
 #pragma once
@@ -61,17 +62,18 @@ class MapFlows : public FlowSource {
     [[nodiscard]] Result<void> keep_up(Time now) override;
 
   private:
-    [[nodiscard]] FoundFlow confirmed(const FlowEntry& entry, const Tuple& packet, Time now);
+    [[nodiscard]] FoundFlow confirmed(const FlowEntry& entry, const Tuple& packet,
+                                      const MediaTable& media, Time now);
     [[nodiscard]] FoundFlow inbound(const SignallingMap::Mapping& mapping, const Tuple& packet,
                                     Time now);
     [[nodiscard]] std::optional<Endpoint> forward_target(const Endpoint& outside) const;
     [[nodiscard]] FoundFlow outbound(const Tuple& packet, const MediaTable& media, Time now);
     [[nodiscard]] Result<const config::Outside*> way_out(const Tuple& packet);
-    [[nodiscard]] Result<std::optional<Endpoint>> map_anew(const config::Outside& way,
-                                                           const Tuple& packet,
-                                                           const MediaTable& media, Time now);
-    [[nodiscard]] Result<bool> is_free(const Endpoint& outside, const Tuple& packet,
-                                       const MediaTable& media);
+    [[nodiscard]] Result<Endpoint> map_anew(const config::Outside& way, const Tuple& packet,
+                                            const MediaTable& media, Time now);
+    [[nodiscard]] bool is_medias(const Endpoint& outside, const MediaTable& media) const;
+    [[nodiscard]] bool is_ours(const Endpoint& outside, const MediaTable& media) const;
+    [[nodiscard]] Result<bool> is_free(const Endpoint& outside, const Tuple& packet);
     [[nodiscard]] Result<void> touch(const Endpoint& outside, const IpAddress& sender, Time now,
                                      netfilter::NatChanges before = {});
 

@@ -1,12 +1,17 @@
 #include "daemon/map_gate.h"
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "daemon/clock.h"
 #include "daemon/kernel_checks.h"
 #include "daemon/map_flows.h"
+#include "sipnat/netfilter/conntrack.h"
+#include "sipnat/netfilter/route.h"
 
 namespace sipnat::daemon {
 
@@ -25,8 +30,60 @@ KernelAnswer refused(const Error& error) {
 }
 
 bool needs_elements(const Hole& hole) {
-    return !hole.remote && hole.inside != hole.outside;
+    return hole.transport == Transport::udp && !hole.remote && hole.inside != hole.outside;
 }
+
+constexpr std::array kAllSets{NatSet::in,         NatSet::contacts, NatSet::out,
+                              NatSet::hairpin,    NatSet::media,    NatSet::streams,
+                              NatSet::signalling, NatSet::forwarded};
+static_assert(kAllSets.size() == netfilter::kNatSets);
+
+/// The same but for the time it has left.
+bool are_alike(NatElement one, const NatElement& other) {
+    one.lifetime = other.lifetime;
+    return one == other;
+}
+
+/// With two outside addresses an inside endpoint may be named twice, which can't be removed twice.
+void name_streams_once(std::vector<NatElement>& elements) {
+    std::set<Endpoint> named;
+    std::erase_if(elements, [&](const NatElement& one) {
+        return one.set == NatSet::streams && !named.insert(one.key).second;
+    });
+}
+
+class KernelSockets : public GateKernel {
+  public:
+    KernelSockets(netfilter::Conntrack conntrack, netfilter::Routes routes, netfilter::NatMaps maps)
+        : conntrack_(std::move(conntrack)), routes_(std::move(routes)), maps_(std::move(maps)) {}
+
+    std::optional<KernelAnswer> find_obstacle(const Decision& decision) override {
+        return daemon::find_obstacle(decision, routes_);
+    }
+    Result<void> remove_if(const Tuple& tuple,
+                           const std::function<bool(const FlowEntry&)>& condition) override {
+        auto removed = conntrack_.remove_if(tuple, condition);
+        if (!removed) return tl::unexpected(removed.error());
+        return {};
+    }
+    Result<void> delete_flows(std::span<const MediaFlows> ended) override {
+        return daemon::delete_flows(conntrack_, ended, netfilter::FlowOrigin::any);
+    }
+    Result<std::vector<IdleAnswer>> count_packets(
+        std::span<const IdleQuestion> questions) override {
+        return daemon::count_packets(conntrack_, questions, netfilter::FlowOrigin::any);
+    }
+    Result<std::set<Endpoint>> reply_destinations(const MediaTable& media) override {
+        return daemon::reply_destinations(conntrack_, media);
+    }
+    Result<void> update(const NatChanges& changes) override { return maps_.update(changes); }
+    Result<std::vector<NatElement>> list(NatSet set) override { return maps_.list(set); }
+
+  private:
+    netfilter::Conntrack conntrack_;
+    netfilter::Routes routes_;
+    netfilter::NatMaps maps_;
+};
 
 }  // namespace
 
@@ -47,12 +104,10 @@ NatElement resting_guard(const Endpoint& outside) {
 }
 
 MapGate::MapGate(std::vector<config::Outside> outside, std::shared_ptr<SignallingMap> signalling,
-                 netfilter::Conntrack conntrack, netfilter::Routes routes, netfilter::NatMaps maps)
+                 std::unique_ptr<GateKernel> kernel)
     : outside_(std::move(outside)),
       signalling_(std::move(signalling)),
-      conntrack_(std::move(conntrack)),
-      routes_(std::move(routes)),
-      maps_(std::move(maps)) {}
+      kernel_(std::move(kernel)) {}
 
 Result<std::unique_ptr<MapGate>> MapGate::open(std::vector<config::Outside> outside,
                                                std::shared_ptr<SignallingMap> signalling) {
@@ -62,18 +117,23 @@ Result<std::unique_ptr<MapGate>> MapGate::open(std::vector<config::Outside> outs
     if (!routes) return tl::unexpected(routes.error());
     auto maps = netfilter::NatMaps::open();
     if (!maps) return tl::unexpected(maps.error());
-    return std::unique_ptr<MapGate>(new MapGate(std::move(outside), std::move(signalling),
-                                                *std::move(conntrack), *std::move(routes),
-                                                *std::move(maps)));
+    return std::make_unique<MapGate>(
+        std::move(outside), std::move(signalling),
+        std::make_unique<KernelSockets>(*std::move(conntrack), *std::move(routes),
+                                        *std::move(maps)));
 }
 
 KernelAnswer MapGate::open_holes(const Decision& decision, std::uint32_t /*mark*/) {
-    if (auto obstacle = find_obstacle(decision, routes_)) return *obstacle;
+    if (auto obstacle = kernel_->find_obstacle(decision)) return *obstacle;
     NatChanges changes;
     for (const auto& hole : decision.open) {
         if (!needs_elements(hole)) continue;
         if (signalling_->find_outside(hole.outside) != nullptr) {
             return {Kind::port_taken, hole.outside, ""};
+        }
+        // `out` has one place for both, and SDP may name any port.
+        if (signalling_->find(hole.outside.address, hole.inside) != nullptr) {
+            return {Kind::refused, {}, hole.inside.text() + " has signalling, so no media"};
         }
         const auto* way = find_outside(outside_, hole.outside.address);
         if (way == nullptr) {
@@ -86,18 +146,58 @@ KernelAnswer MapGate::open_holes(const Decision& decision, std::uint32_t /*mark*
                           std::back_inserter(changes.add));
     }
     if (!changes.empty()) {
-        if (auto done = maps_.update(changes); !done) return refused(done.error());
+        auto answer = add_elements(changes, decision.open);
+        if (answer.kind != Kind::done) return answer;
     }
     // The holes are open; what ran ahead of them can't be a reason to close them again.
     auto done = forget_early_media(decision.open);
     return {Kind::done, {}, done ? "" : done.error().text()};
 }
 
+/// A close that failed leaves elements behind, which the port's or the phone's next owner finds in
+/// the way.
+KernelAnswer MapGate::add_elements(const NatChanges& changes, const std::vector<Hole>& holes) {
+    auto done = kernel_->update(changes);
+    if (!done && done.error().code == EEXIST) {
+        auto stale = stale_elements(holes);
+        if (!stale) return refused(stale.error());
+        NatChanges instead{*std::move(stale), {}};
+        instead.append(changes);
+        done = kernel_->update(instead);
+    }
+    if (done) return {};
+    if (done.error().code != EEXIST) return refused(done.error());
+    // Somebody else put them there; which of the ports it is, nobody says.
+    return {Kind::port_taken, std::ranges::find_if(holes, needs_elements)->outside, ""};
+}
+
+/// The kernel's elements that lead one end of these holes elsewhere. Those of left calls stay.
+Result<std::vector<NatElement>> MapGate::stale_elements(const std::vector<Hole>& holes) {
+    std::vector<NatElement> stale;
+    for (const auto set : {NatSet::in, NatSet::out, NatSet::hairpin}) {
+        auto present = kernel_->list(set);
+        if (!present) return present;
+        for (auto& element : *present) {
+            const auto& outside = set == NatSet::in ? element.key : *element.target;
+            const auto& inside = set == NatSet::in ? *element.target : element.key;
+            // An inside endpoint may have a mapping with each outside address.
+            const auto contradicts = [&](const Hole& hole) {
+                return needs_elements(hole) && outside.address == hole.outside.address &&
+                       (outside == hole.outside) != (inside == hole.inside);
+            };
+            if (std::ranges::any_of(holes, contradicts) && !signalling_->is_left(outside)) {
+                stale.push_back(std::move(element));
+            }
+        }
+    }
+    return stale;
+}
+
 /// Media that ran ahead of its maps made an ordinary entry; each of its packets would refresh that,
 /// and maps are looked up for new flows only.
 Result<void> MapGate::forget_early_media(const std::vector<Hole>& holes) {
     for (const auto& hole : holes) {
-        if (!hole.remote) continue;
+        if (!hole.remote || hole.transport != Transport::udp) continue;
         const Tuple there{hole.inside, *hole.remote, hole.transport};
         const Tuple back{*hole.remote, hole.outside, hole.transport};
         // The same flow, whoever opened it, has these two as its tuples.
@@ -105,7 +205,7 @@ Result<void> MapGate::forget_early_media(const std::vector<Hole>& holes) {
             return flow.tuples != FlowTuples{there, back} && flow.tuples != FlowTuples{back, there};
         };
         for (const auto& tuple : {there, back}) {
-            if (auto done = conntrack_.remove_if(tuple, is_other); !done) {
+            if (auto done = kernel_->remove_if(tuple, is_other); !done) {
                 return tl::unexpected(done.error());
             }
         }
@@ -124,20 +224,21 @@ Result<void> MapGate::close_holes(std::span<const Hole> holes) {
         changes.remove.push_back(media_guard(hole.outside));
         changes.add.push_back(resting_guard(hole.outside));
     }
-    return changes.empty() ? Result<void>{} : maps_.update(changes);
+    name_streams_once(changes.remove);
+    return changes.empty() ? Result<void>{} : kernel_->update(changes);
 }
 
 Result<void> MapGate::sweep(std::span<const MediaFlows> ended) {
-    return delete_flows(conntrack_, ended, netfilter::FlowOrigin::any);
+    return kernel_->delete_flows(ended);
 }
 
 Result<std::vector<IdleAnswer>> MapGate::count(std::span<const IdleQuestion> questions) {
-    return count_packets(conntrack_, questions, netfilter::FlowOrigin::any);
+    return kernel_->count_packets(questions);
 }
 
 Result<std::set<Endpoint>> MapGate::foreign_endpoints(const MediaTable& media) {
-    auto endpoints = reply_destinations(conntrack_, media);
-    if (endpoints) endpoints->insert(left_.begin(), left_.end());
+    auto endpoints = kernel_->reply_destinations(media);
+    if (endpoints) endpoints->insert(signalling_->left().begin(), signalling_->left().end());
     return endpoints;
 }
 
@@ -145,7 +246,8 @@ std::vector<NatElement> MapGate::all(const MediaTable& media) const {
     std::vector<NatElement> elements;
     for (const auto& [key, mapping] : media.mappings()) {
         const auto* way = find_outside(outside_, mapping.outside.address);
-        if (way == nullptr) continue;
+        if (way == nullptr || key.transport != Transport::udp || key.inside == mapping.outside)
+            continue;
         if (mapping.uses.empty()) {
             elements.push_back(resting_guard(mapping.outside));
             continue;
@@ -154,43 +256,79 @@ std::vector<NatElement> MapGate::all(const MediaTable& media) const {
         std::ranges::move(media_elements(key.inside, mapping.outside, way->interface),
                           std::back_inserter(elements));
     }
+    name_streams_once(elements);
     return elements;
 }
 
 std::vector<Error> MapGate::take_over(const MediaTable& media, Knowledge knowledge) {
     std::vector<Error> faults;
-    auto elements = all(media);
     if (knowledge == Knowledge::some_calls) {
         // Perhaps of calls that are still up: who sends to them goes on to reach them.
-        auto left = maps_.list(NatSet::in);
-        if (!left) faults.push_back(left.error());
-        for (auto& element : left.value_or(std::vector<NatElement>{})) {
+        auto present = kernel_->list(NatSet::in);
+        if (!present) faults.push_back(present.error());
+        std::set<Endpoint> left;
+        for (const auto& element : present.value_or(std::vector<NatElement>{})) {
             const bool is_over = element.lifetime == std::chrono::milliseconds(0);
             if (is_over || media.find_outside(element.key, Transport::udp)) continue;
-            left_.insert(element.key);
-            elements.push_back(std::move(element));
+            left.insert(element.key);
         }
+        signalling_->set_left(std::move(left));
     }
-    std::ranges::move(signalling_->all(now_by_clock()), std::back_inserter(elements));
-    if (auto done = maps_.replace(elements); !done) faults.push_back(done.error());
+    if (auto done = put_again(media); !done) faults.push_back(done.error());
     return faults;
 }
 
 Result<void> MapGate::put_again(const MediaTable& media) {
     auto elements = all(media);
     std::ranges::move(signalling_->all(now_by_clock()), std::back_inserter(elements));
-    return maps_.replace(elements);
+    return replace(elements);
+}
+
+/// Makes the kernel's elements these, and those of left calls, without a moment in which one that
+/// stays is not there.
+Result<void> MapGate::replace(const std::vector<NatElement>& wanted) {
+    std::map<std::pair<NatSet, Endpoint>, std::vector<const NatElement*>> by_key;
+    for (const auto& element : wanted)
+        by_key[{element.set, element.key}].push_back(&element);
+    NatChanges stale;
+    for (const auto set : kAllSets) {
+        auto present = kernel_->list(set);
+        if (!present) return tl::unexpected(present.error());
+        for (auto& element : *present) {
+            const auto& alike = by_key[{set, element.key}];
+            const bool stays =
+                std::ranges::any_of(alike,
+                                    [&](const auto* one) { return are_alike(*one, element); }) ||
+                (set == NatSet::in && signalling_->is_left(element.key));
+            if (!stays) stale.remove.push_back(std::move(element));
+        }
+    }
+    if (!stale.empty()) {
+        if (auto done = kernel_->update(stale); !done) return done;
+    }
+    return put(wanted);
+}
+
+/// With the lifetime that they say, whether they are there or not. What is there has to leave and
+/// come back in one transaction, or packets in between would make entries of their own.
+Result<void> MapGate::put(std::span<const NatElement> elements) {
+    while (!elements.empty()) {
+        const auto some = elements.first(std::min(elements.size(), netfilter::kNatTransaction));
+        elements = elements.subspan(some.size());
+        const std::vector<NatElement> same(some.begin(), some.end());
+        if (auto done = kernel_->update({same, same}); !done) return done;
+    }
+    return {};
 }
 
 Result<void> MapGate::keep_up(const MediaTable& media, Time now) {
     if (!put_) put_ = now;
     if (now - *put_ < kPutAgain) return {};
-    put_ = now;
-    NatChanges changes;
-    changes.add = all(media);
-    std::erase_if(changes.add, [](const NatElement& one) { return one.lifetime == kRest; });
-    changes.remove = changes.add;
-    return maps_.update(changes);
+    auto elements = all(media);
+    std::erase_if(elements, [](const NatElement& one) { return one.lifetime == kRest; });
+    auto done = put(elements);
+    if (done) put_ = now;  // else again in a minute
+    return done;
 }
 
 }  // namespace sipnat::daemon

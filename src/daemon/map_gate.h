@@ -3,17 +3,20 @@
 // An inbound hole is an element in `in`, in `out`, and so on, and the guard of its outside port, made
 // in one transaction. Whoever speaks first, they give the same translation, so a hole towards a
 // remote end needs nothing of its own, but that what ran ahead of it is forgotten.
+//
+// The maps hold UDP only. A TCP hole (MSRP, BFCP, a TCP candidate) is not opened, and no reason to
+// refuse its call: the other streams work, and ports of TCP are another space than those of UDP.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "daemon/media_gate.h"
 #include "daemon/signalling_map.h"
 #include "sipnat/config/config.h"
-#include "sipnat/netfilter/conntrack.h"
+#include "sipnat/core/kernel.h"
 #include "sipnat/netfilter/nat_maps.h"
-#include "sipnat/netfilter/route.h"
 
 namespace sipnat::daemon {
 
@@ -30,8 +33,36 @@ static_assert(kMediaElementLife > kLongestSilence);
 [[nodiscard]] netfilter::NatElement media_guard(const Endpoint& outside);
 [[nodiscard]] netfilter::NatElement resting_guard(const Endpoint& outside);
 
+/// What the kernel is asked and told; another one in tests. As in kernel_checks.h and nat_maps.h.
+class GateKernel {
+  public:
+    virtual ~GateKernel() = default;
+
+    [[nodiscard]] virtual std::optional<KernelAnswer> find_obstacle(const Decision& decision) = 0;
+    [[nodiscard]] virtual Result<void> remove_if(
+        const Tuple& tuple, const std::function<bool(const FlowEntry&)>& condition) = 0;
+    [[nodiscard]] virtual Result<void> delete_flows(std::span<const MediaFlows> ended) = 0;
+    [[nodiscard]] virtual Result<std::vector<IdleAnswer>> count_packets(
+        std::span<const IdleQuestion> questions) = 0;
+    [[nodiscard]] virtual Result<std::set<Endpoint>> reply_destinations(
+        const MediaTable& media) = 0;
+    [[nodiscard]] virtual Result<void> update(const netfilter::NatChanges& changes) = 0;
+    [[nodiscard]] virtual Result<std::vector<netfilter::NatElement>> list(
+        netfilter::NatSet set) = 0;
+
+  protected:
+    GateKernel() = default;
+    GateKernel(const GateKernel&) = default;
+    GateKernel(GateKernel&&) = default;
+    GateKernel& operator=(const GateKernel&) = default;
+    GateKernel& operator=(GateKernel&&) = default;
+};
+
 class MapGate : public MediaGate {
   public:
+    MapGate(std::vector<config::Outside> outside, std::shared_ptr<SignallingMap> signalling,
+            std::unique_ptr<GateKernel> kernel);
+    /// With sockets of its own.
     [[nodiscard]] static Result<std::unique_ptr<MapGate>> open(
         std::vector<config::Outside> outside, std::shared_ptr<SignallingMap> signalling);
 
@@ -47,18 +78,18 @@ class MapGate : public MediaGate {
     [[nodiscard]] Result<void> keep_up(const MediaTable& media, Time now) override;
 
   private:
-    MapGate(std::vector<config::Outside> outside, std::shared_ptr<SignallingMap> signalling,
-            netfilter::Conntrack conntrack, netfilter::Routes routes, netfilter::NatMaps maps);
-
+    [[nodiscard]] KernelAnswer add_elements(const netfilter::NatChanges& changes,
+                                            const std::vector<Hole>& holes);
+    [[nodiscard]] Result<std::vector<netfilter::NatElement>> stale_elements(
+        const std::vector<Hole>& holes);
     [[nodiscard]] std::vector<netfilter::NatElement> all(const MediaTable& media) const;
+    [[nodiscard]] Result<void> replace(const std::vector<netfilter::NatElement>& wanted);
+    [[nodiscard]] Result<void> put(std::span<const netfilter::NatElement> elements);
     [[nodiscard]] Result<void> forget_early_media(const std::vector<Hole>& holes);
 
     std::vector<config::Outside> outside_;
     std::shared_ptr<SignallingMap> signalling_;
-    netfilter::Conntrack conntrack_;
-    netfilter::Routes routes_;
-    netfilter::NatMaps maps_;
-    std::set<Endpoint> left_;  ///< outside endpoints of calls that perhaps are up, and unknown
+    std::unique_ptr<GateKernel> kernel_;
     std::optional<Time> put_;
 };
 

@@ -183,11 +183,15 @@ void SignallingMap::restore(
 }
 
 std::optional<Port> choose_signalling_port(Port own, const PortRange& range,
+                                           const std::function<bool(Port)>& is_ours,
                                            const std::function<bool(Port)>& is_free) {
-    if (number(own) >= kFirstUserPort && is_free(own)) return own;
-    const int lowest = std::max<int>(number(range.low), number(range.high) - kMostTries + 1);
-    for (int port = number(range.high); port >= lowest; --port) {
-        if (is_free(static_cast<Port>(port))) return static_cast<Port>(port);
+    if (number(own) >= kFirstUserPort && !is_ours(own) && is_free(own)) return own;
+    int tries = 0;
+    for (int at = number(range.high); at >= number(range.low) && tries < kMostTries; --at) {
+        const auto port = static_cast<Port>(at);
+        if (is_ours(port)) continue;
+        if (is_free(port)) return port;
+        ++tries;
     }
     return std::nullopt;
 }

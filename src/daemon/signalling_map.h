@@ -78,6 +78,12 @@ class SignallingMap {
                  const std::function<std::optional<std::string>(const IpAddress&)>& interface_of,
                  Time now);
 
+    /// Outside endpoints of media of calls that perhaps are up, though nothing is known of them:
+    /// nobody else may get them.
+    void set_left(std::set<Endpoint> endpoints) { left_ = std::move(endpoints); }
+    [[nodiscard]] const std::set<Endpoint>& left() const { return left_; }
+    [[nodiscard]] bool is_left(const Endpoint& outside) const { return left_.contains(outside); }
+
     [[nodiscard]] std::size_t size() const { return mappings_.size(); }
     /// Mappings that a limit refused.
     [[nodiscard]] std::uint64_t refused() const { return refused_; }
@@ -93,13 +99,15 @@ class SignallingMap {
     std::map<Key, Mapping> mappings_;
     std::map<Endpoint, Key> by_outside_;
     std::map<IpAddress, std::set<Key>> of_host_;
+    std::set<Endpoint> left_;
     std::uint64_t refused_ = 0;
 };
 
-/// The outside port for a phone's signalling: its own if that is one (1024 and up) and `is_free`
-/// says so, else the highest of `range` that is, since media takes the lowest. Asks for at most
-/// 1,000 ports.
+/// The outside port for a phone's signalling: its own if that is one (1024 and up) and free, else
+/// the highest of `range` that is, since media takes the lowest. `is_ours` says which ones need no
+/// question; `is_free`, which asks the kernel, is called for at most 1,001 ports.
 [[nodiscard]] std::optional<Port> choose_signalling_port(Port own, const PortRange& range,
+                                                         const std::function<bool(Port)>& is_ours,
                                                          const std::function<bool(Port)>& is_free);
 
 }  // namespace sipnat::daemon

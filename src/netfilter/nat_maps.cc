@@ -13,10 +13,6 @@
 namespace sipnat::netfilter {
 namespace {
 
-// Elements of one transaction, each listed up to three times at some 60 bytes: within the 64 kB of
-// their nest and the 208 kB that a default socket may send at once.
-constexpr std::size_t kTransaction = 900;
-
 constexpr const char* kQueueChain = "to_sipnatd";
 
 std::string table_text() {
@@ -33,12 +29,11 @@ void NatChanges::append(NatChanges more) {
 struct NatMaps::Impl {
     explicit Impl(Socket opened) : socket(std::move(opened)) {}
 
-    Result<void> commit(std::span<const NatElement> remove, std::span<const NatElement> add,
-                        Flush flush) {
+    Result<void> commit(std::span<const NatElement> remove, std::span<const NatElement> add) {
         std::uint32_t sequence = 0;
         for (std::uint32_t i = 0; i < kBatchSequences; ++i)
             sequence = socket.next_sequence();
-        const auto batch = encode_nat_batch(sequence - (kBatchSequences - 1), remove, add, flush);
+        const auto batch = encode_nat_batch(sequence - (kBatchSequences - 1), remove, add);
         if (!batch) return tl::unexpected(batch.error());
         if (const auto failed = socket.commit(*batch)) {
             return fail_errno("update nft maps", table_text(), failed.value());
@@ -46,17 +41,15 @@ struct NatMaps::Impl {
         return {};
     }
 
-    Result<void> commit_all(std::span<const NatElement> remove, std::span<const NatElement> add,
-                            Flush flush) {
-        while (!remove.empty() || !add.empty() || flush == Flush::yes) {
-            const auto removed_now = remove.first(std::min(remove.size(), kTransaction));
+    Result<void> commit_all(std::span<const NatElement> remove, std::span<const NatElement> add) {
+        while (!remove.empty() || !add.empty()) {
+            const auto removed_now = remove.first(std::min(remove.size(), kNatTransaction));
             remove = remove.subspan(removed_now.size());
             // Additions wait for the last removals: the order is the caller's.
             const auto added_now =
-                remove.empty() ? add.first(std::min(add.size(), kTransaction)) : add.first(0);
+                remove.empty() ? add.first(std::min(add.size(), kNatTransaction)) : add.first(0);
             add = add.subspan(added_now.size());
-            if (auto done = commit(removed_now, added_now, flush); !done) return done;
-            flush = Flush::no;
+            if (auto done = commit(removed_now, added_now); !done) return done;
         }
         return {};
     }
@@ -76,11 +69,7 @@ Result<NatMaps> NatMaps::open() {
 }
 
 Result<void> NatMaps::update(const NatChanges& changes) {
-    return impl_->commit_all(changes.remove, changes.add, Flush::no);
-}
-
-Result<void> NatMaps::replace(const std::vector<NatElement>& all) {
-    return impl_->commit_all({}, all, Flush::yes);
+    return impl_->commit_all(changes.remove, changes.add);
 }
 
 Result<std::vector<NatElement>> NatMaps::list(NatSet set) {

@@ -133,11 +133,6 @@ class Batch {
         append(64, [&](char* place) { return nftnl_batch_begin(place, sequence_); });
     }
 
-    void flush(NatSet which) {
-        last_ = out_.size();
-        append_list_message(out_, NFT_MSG_DELSETELEM, 0, ++sequence_, which);
-    }
-
     /// One message with all of the elements that are in `which`.
     void elements(NatSet which, std::span<const NatElement> elements, std::uint16_t type,
                   With with) {
@@ -263,7 +258,7 @@ const char* name_of(NatSet set) {
 }
 
 Result<Buffer> encode_nat_batch(std::uint32_t sequence, std::span<const NatElement> remove,
-                                std::span<const NatElement> add, Flush flush) {
+                                std::span<const NatElement> add) {
     for (const auto& elements : {remove, add}) {
         for (const NatElement& element : elements) {
             if (const int fault = fault_of(element)) {
@@ -275,7 +270,6 @@ Result<Buffer> encode_nat_batch(std::uint32_t sequence, std::span<const NatEleme
     }
     Batch batch(sequence);
     for (const NatSet set : kAllSets) {
-        if (flush == Flush::yes) batch.flush(set);
         // A removal fails the batch if the element is not there: it is put there first.
         batch.elements(set, remove, NFT_MSG_NEWSETELEM, With::key_and_target);
         batch.elements(set, remove, NFT_MSG_DELSETELEM, With::key);

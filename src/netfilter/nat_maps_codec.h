@@ -10,16 +10,14 @@ namespace sipnat::netfilter {
 [[nodiscard]] const char* name_of(NatSet set);
 
 /// Sequence numbers that one batch may use.
-inline constexpr std::uint32_t kBatchSequences = 4 * kNatSets + 2;
+inline constexpr std::uint32_t kBatchSequences = 3 * kNatSets + 2;
 
-enum class Flush : bool { no, yes };
-
-/// One batch, from `sequence` on; with Flush::yes all of the sets are emptied first. Elements of
-/// one set must fit into 64 kB: some 1,000. Only the last message asks for an ACK.
+/// One batch, from `sequence` on. Elements of one set must fit into 64 kB: some 1,000. Only the last
+/// message asks for an ACK.
 /// Fails with EAFNOSUPPORT on an IPv6 address, EINVAL on a target too many or too few, ENOMEM.
 [[nodiscard]] Result<Buffer> encode_nat_batch(std::uint32_t sequence,
                                               std::span<const NatElement> remove,
-                                              std::span<const NatElement> add, Flush flush);
+                                              std::span<const NatElement> add);
 
 void encode_list_set(Buffer& out, std::uint32_t sequence, NatSet set);
 /// Appends the elements of one answer's attributes. False if they can't be read.

@@ -62,6 +62,10 @@ struct NatChanges {
     void append(NatChanges more);
 };
 
+/// So many elements can be removed and added in one transaction. Each is listed up to three times at
+/// some 60 bytes: within the 64 kB of their nest and the 208 kB that a default socket may send.
+inline constexpr std::size_t kNatTransaction = 900;
+
 class NatMaps {
   public:
     [[nodiscard]] static Result<NatMaps> open();
@@ -69,11 +73,9 @@ class NatMaps {
     NatMaps& operator=(NatMaps&&) noexcept;
     ~NatMaps();
 
-    /// One transaction. More than 1,000 elements become several.
+    /// One transaction. More than kNatTransaction elements become several: first all removals.
     /// Codes: ENOENT (the table is gone), EEXIST, ENOSPC (a set's size), EAFNOSUPPORT (IPv6), EPERM.
     [[nodiscard]] Result<void> update(const NatChanges& changes);
-    /// Empties all of the sets and puts these in.
-    [[nodiscard]] Result<void> replace(const std::vector<NatElement>& all);
     /// What is in one of them. `interface` is left empty where the set has none.
     [[nodiscard]] Result<std::vector<NatElement>> list(NatSet set);
 

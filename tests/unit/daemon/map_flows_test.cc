@@ -8,6 +8,8 @@
 #include <set>
 #include <vector>
 
+#include "daemon/fake_maps.h"
+
 namespace sipnat::daemon {
 namespace {
 
@@ -41,6 +43,7 @@ struct FakeKernel : FlowKernel {
     std::map<std::string, std::vector<IpAddress>> routes;  ///< by interface
     std::vector<Tuple> forgotten;
     std::vector<NatChanges> updates;
+    FakeMaps maps;
     bool broken = false;
 
     Result<std::optional<FlowEntry>> find(const Tuple& wanted) override {
@@ -59,8 +62,9 @@ struct FakeKernel : FlowKernel {
     Result<bool> is_bound(const Endpoint& wanted) override { return bound.contains(wanted); }
     Result<void> update(const NatChanges& changes) override {
         if (broken) return fail("update nft maps", "inet sipnat_maps", "gone", ENOENT);
-        updates.push_back(changes);
-        return {};
+        auto done = maps.update(changes);
+        if (done) updates.push_back(changes);
+        return done;
     }
 };
 
@@ -284,8 +288,51 @@ TEST_F(MapFlowsTest, WithoutAFreePortAPacketPasses) {
     for (int port = 10000; port <= 10100; ++port)
         kernel->bound.insert({address("203.0.113.1"), static_cast<Port>(port)});
     kernel->bound.insert(endpoint("203.0.113.1:5060"));
-    EXPECT_FALSE(find(kPhone, kServer).flow);
+    const auto found = find(kPhone, kServer);
+    EXPECT_FALSE(found.flow);
+    EXPECT_EQ(found.fault, "map signalling 203.0.113.1: no free port");
     EXPECT_TRUE(find("192.168.77.2:5070", kServer).flow);
+}
+
+TEST_F(MapFlowsTest, MediaIsNoSignallingThoughItsPortsAreSips) {
+    const auto rtp = endpoint("192.168.77.2:4000");
+    const MediaKey key{address("203.0.113.1"), Transport::udp, rtp};
+    ASSERT_EQ(media.map({key}, ExpectClass::audio, {}), Mapped::done);
+    const auto outside = media.find(key)->outside;
+    EXPECT_FALSE(find("192.168.77.2:4000", kServer).flow) << "m=audio 5060 of the other side";
+    kernel->entries.push_back(
+        {{{rtp, endpoint(kServer), Transport::udp}, {endpoint(kServer), outside, Transport::udp}},
+         0,
+         0,
+         0,
+         "",
+         false});
+    EXPECT_FALSE(find("192.168.77.2:4000", kServer).flow);
+    EXPECT_FALSE(flows.find({endpoint(kServer), outside, Transport::udp}, media, kNow).flow);
+    EXPECT_EQ(map->size(), 0U);
+    EXPECT_THAT(kernel->updates, IsEmpty());
+    EXPECT_TRUE(find(kPhone, kServer).flow) << "the phone's signalling beside it";
+}
+
+TEST_F(MapFlowsTest, PortsOfCallsThatPerhapsAreUpAreNotGivenAway) {
+    map->set_left({endpoint("203.0.113.1:5060"), endpoint("203.0.113.1:10100")});
+    EXPECT_EQ(find(kPhone, kServer).flow->tuples.reply.destination, endpoint("203.0.113.1:10099"));
+    kernel->entries.push_back(
+        {tuples("192.168.77.3:4000", kServer, kServer, "203.0.113.1:10100"), 0, 0, 0, "", false});
+    EXPECT_FALSE(find("192.168.77.3:4000", kServer).flow) << "their media";
+    EXPECT_EQ(map->size(), 1U);
+}
+
+TEST(MapFlowsLimits, AMappingThatALimitRefusesIsAFault) {
+    auto* kernel = new FakeKernel;
+    kernel->routes["wan0"] = {address("203.0.113.10")};
+    auto map = std::make_shared<SignallingMap>(SignallingMap::Limits{64, 1, 16});
+    MapFlows flows({way("wan0", "203.0.113.1", "192.168.0.0/16")}, {Port{10000}, Port{10100}},
+                   {Port{5060}}, std::unique_ptr<FlowKernel>(kernel), map);
+    const MediaTable media{Settings{}};
+    EXPECT_TRUE(flows.find(tuple(kPhone, kServer), media, kNow).flow);
+    EXPECT_EQ(flows.find(tuple("192.168.77.3:5060", kServer), media, kNow).fault,
+              "map signalling 203.0.113.1: too many mappings");
 }
 
 TEST_F(MapFlowsTest, SilentMappingsEnd) {

@@ -177,22 +177,33 @@ constexpr PortRange kRange{Port{10000}, Port{32767}};
 TEST(SignallingPort, IsThePhonesOwnIfThatIsFree) {
     const auto all = [](Port) { return true; };
     const auto none = [](Port) { return false; };
-    EXPECT_EQ(choose_signalling_port(Port{5060}, kRange, all), Port{5060});
-    EXPECT_EQ(choose_signalling_port(Port{1024}, kRange, all), Port{1024});
-    EXPECT_EQ(choose_signalling_port(Port{1023}, kRange, all), Port{32767});
-    EXPECT_EQ(choose_signalling_port(Port{5060}, kRange, none), std::nullopt);
+    EXPECT_EQ(choose_signalling_port(Port{5060}, kRange, none, all), Port{5060});
+    EXPECT_EQ(choose_signalling_port(Port{1024}, kRange, none, all), Port{1024});
+    EXPECT_EQ(choose_signalling_port(Port{1023}, kRange, none, all), Port{32767});
+    EXPECT_EQ(choose_signalling_port(Port{5060}, kRange, none, none), std::nullopt);
+    EXPECT_EQ(choose_signalling_port(Port{5060}, kRange, all, all), std::nullopt);
 }
 
 TEST(SignallingPort, IsElseTheHighestOfTheRange) {
+    const auto none = [](Port) { return false; };
     const auto below = [](Port port) { return port < Port{32766} && port != Port{5060}; };
-    EXPECT_EQ(choose_signalling_port(Port{5060}, kRange, below), Port{32765});
+    EXPECT_EQ(choose_signalling_port(Port{5060}, kRange, none, below), Port{32765});
     int asked = 0;
     const auto count = [&](Port) { return ++asked < 0; };
-    EXPECT_EQ(choose_signalling_port(Port{5060}, {Port{1024}, Port{1030}}, count), std::nullopt);
+    EXPECT_EQ(choose_signalling_port(Port{5060}, {Port{1024}, Port{1030}}, none, count),
+              std::nullopt);
     EXPECT_EQ(asked, 8);
     asked = 0;
-    EXPECT_EQ(choose_signalling_port(Port{5060}, kRange, count), std::nullopt);
+    EXPECT_EQ(choose_signalling_port(Port{5060}, kRange, none, count), std::nullopt);
     EXPECT_EQ(asked, 1001) << "a system call each: not the whole range";
+}
+
+TEST(SignallingPort, IsFoundBelowThousandsOfOurs) {
+    const auto ours = [](Port port) { return port == Port{5060} || port > Port{20000}; };
+    int asked = 0;
+    const auto is_free = [&](Port) { return ++asked == 3; };
+    EXPECT_EQ(choose_signalling_port(Port{5060}, kRange, ours, is_free), Port{19998});
+    EXPECT_EQ(asked, 3);
 }
 
 }  // namespace
