@@ -31,8 +31,11 @@ constexpr std::chrono::seconds kKeepUp{60};
 /// How often conntrack is asked which ports masquerade gave to others.
 constexpr std::chrono::minutes kForeignLook{5};
 /// Listing flows takes as long as conntrack's table is, which is not ours to choose (40,000 flows: 70
-/// ms). The engine waits at least so many times as long before it does so again.
-constexpr int kSweepShare = 20;
+/// ms), and packets wait meanwhile. It is not done again before so many times as long has passed: one
+/// packet in so many may meet it, and the ports of ended calls rest for longer anyway.
+constexpr int kSweepShare = 200;
+constexpr std::chrono::seconds kLongestSweepPause{20};
+static_assert(kLongestSweepPause < kRest);
 
 bool is_failure(Reason reason) {
     switch (reason) {
@@ -292,7 +295,7 @@ void Daemon::sweep() {
     report(wiring_.gate->sweep(to_sweep_), "delete flows of ended calls");
     to_sweep_.clear();
     const auto end = now_by_clock();
-    sweep_again_ = end + kSweepShare * (end - begin);
+    sweep_again_ = end + std::min<Time::duration>(kSweepShare * (end - begin), kLongestSweepPause);
 }
 
 void Daemon::close_pending() {
