@@ -1,5 +1,7 @@
 #include "ctl/link_layer.h"
 
+#include "sipnat/net/big_endian.h"
+
 namespace sipnat::ctl {
 
 namespace {
@@ -8,10 +10,6 @@ using Bytes = std::span<const std::uint8_t>;
 
 constexpr unsigned kIpv4 = 0x0800;
 constexpr unsigned kIpv6 = 0x86dd;
-
-unsigned load_be16(Bytes frame, std::size_t at) {
-    return static_cast<unsigned>(frame[at] << 8 | frame[at + 1]);
-}
 
 bool is_ip(Bytes frame, std::size_t at) {
     return at < frame.size() && (frame[at] >> 4U == 4 || frame[at] >> 4U == 6);

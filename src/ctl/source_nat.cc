@@ -1,7 +1,6 @@
 #include "ctl/source_nat.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace sipnat::ctl {
 
@@ -9,14 +8,6 @@ namespace {
 
 constexpr std::uint16_t kFirstPort = 1024;
 constexpr std::uint16_t kLastPort = 65535;
-
-std::optional<unsigned> parse_bits(std::string_view text, std::size_t most) {
-    unsigned bits = 0;
-    const auto* end = text.data() + text.size();
-    const auto [stopped, error] = std::from_chars(text.data(), end, bits);
-    if (error != std::errc{} || stopped != end || bits > most) return std::nullopt;
-    return bits;
-}
 
 /// What no gateway forwards through its NAT.
 bool stays_on_the_link(const IpAddress& address) {
@@ -29,33 +20,17 @@ bool stays_on_the_link(const IpAddress& address) {
 std::optional<NatRule> NatRule::parse(std::string_view text) {
     const auto equals = text.find('=');
     if (equals == std::string_view::npos) return std::nullopt;
-    const auto inside = text.substr(0, equals);
-    const auto slash = inside.find('/');
-    const auto network = IpAddress::parse(inside.substr(0, slash));
+    const auto network = Network::parse(text.substr(0, equals), HostBits::ignored);
     const auto outside = IpAddress::parse(text.substr(equals + 1));
-    if (!network || !outside || network->family() != outside->family()) return std::nullopt;
-    const auto most = network->bytes().size() * 8;
-    if (slash == std::string_view::npos)
-        return NatRule{*network, static_cast<unsigned>(most), *outside};
-    const auto bits = parse_bits(inside.substr(slash + 1), most);
-    if (!bits) return std::nullopt;
-    return NatRule{*network, *bits, *outside};
-}
-
-bool NatRule::covers(const IpAddress& address) const {
-    if (address.family() != network.family()) return false;
-    const auto whole = prefix / 8;
-    if (!std::ranges::equal(network.bytes().first(whole), address.bytes().first(whole)))
-        return false;
-    const auto rest = prefix % 8;
-    if (rest == 0) return true;
-    const unsigned differs = network.bytes()[whole] ^ address.bytes()[whole];
-    return differs >> (8 - rest) == 0;
+    if (!network || !outside || network->address().family() != outside->family()) {
+        return std::nullopt;
+    }
+    return NatRule{*network, *outside};
 }
 
 const NatRule* SourceNat::rule_of(const IpAddress& address) const {
-    const auto rule =
-        std::ranges::find_if(rules_, [&](const NatRule& one) { return one.covers(address); });
+    const auto rule = std::ranges::find_if(
+        rules_, [&](const NatRule& one) { return one.network.contains(address); });
     return rule == rules_.end() ? nullptr : &*rule;
 }
 

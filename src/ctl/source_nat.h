@@ -22,18 +22,17 @@
 #include "sipnat/core/kernel.h"
 #include "sipnat/core/media_table.h"
 #include "sipnat/net/address.h"
+#include "sipnat/net/network.h"
 
 namespace sipnat::ctl {
 
 /// Hosts of `network` are seen as `outside`.
 struct NatRule {
-    IpAddress network;
-    unsigned prefix = 0;  ///< bits of it that count
+    Network network;
     IpAddress outside;
 
     /// "NET/BITS=IP" or "IP=IP", of one address family.
     [[nodiscard]] static std::optional<NatRule> parse(std::string_view text);
-    [[nodiscard]] bool covers(const IpAddress& address) const;
 };
 
 class SourceNat {

@@ -16,12 +16,13 @@ using Kind = KernelAnswer::Kind;
 
 constexpr std::uint32_t kEntryTimeout = 3600;  // seconds; every verdict of a call sets it again
 
-KernelAnswer refused(const Error& error) {
+KernelAnswer refused_expectation(const Error& error) {
+    auto answer = refused(error);
     // "Too many open files", as the kernel has it, sends an administrator the wrong way.
-    const bool full = error.code == EMFILE;
-    return {Kind::refused,
-            {},
-            error.text() + (full ? " (net.netfilter.nf_conntrack_expect_max is reached)" : "")};
+    if (error.code == EMFILE) {
+        answer.text += " (net.netfilter.nf_conntrack_expect_max is reached)";
+    }
+    return answer;
 }
 
 std::vector<Endpoint> guarded(std::span<const Hole> holes) {
@@ -130,7 +131,7 @@ KernelAnswer Executor::expect(const std::vector<Hole>& holes) {
         if (made) return {};
         const auto& [index, error] = made.error();
         const bool overlaps = error.code == EEXIST || error.code == EBUSY;
-        if (!overlaps) return refused(error);
+        if (!overlaps) return refused_expectation(error);
         const auto& hole = holes[index];
         if (!hole.remote && hole.inside == hole.outside) {
             // No other port can be had for it: it is the one that its program listens on.

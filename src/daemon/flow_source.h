@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/interface.h"
 #include "sipnat/core/engine.h"
 #include "sipnat/net/packet.h"
 #include "sipnat/netfilter/port_forwards.h"
@@ -26,10 +27,8 @@ struct FoundFlow {
     std::string fault;              ///< for the admin, also beside a flow; empty: none
 };
 
-class FlowSource {
+class FlowSource : public Interface {
   public:
-    virtual ~FlowSource() = default;
-
     /// `packet` is what `queued` holds; `media` tells which outside ports are media's.
     [[nodiscard]] virtual FoundFlow find(const netfilter::QueuedPacket& queued,
                                          const PacketView& packet, const MediaTable& media,
@@ -45,13 +44,6 @@ class FlowSource {
     }
     /// Once a minute.
     [[nodiscard]] virtual Result<void> keep_up(Time /*now*/) { return {}; }
-
-  protected:
-    FlowSource() = default;
-    FlowSource(const FlowSource&) = default;
-    FlowSource(FlowSource&&) = default;
-    FlowSource& operator=(const FlowSource&) = default;
-    FlowSource& operator=(FlowSource&&) = default;
 };
 
 /// Expectations mode: the kernel hands the entry over with the packet.

@@ -12,10 +12,6 @@ namespace {
 
 using Kind = KernelAnswer::Kind;
 
-KernelAnswer refused(const Error& error) {
-    return {Kind::refused, {}, error.text()};
-}
-
 /// The signalling peer of a hole's call, as the gateway routes to it.
 const IpAddress& peer_of(const Hole& hole) {
     return hole.inside_sends == FlowDirection::original ? hole.master.destination.address
@@ -68,6 +64,10 @@ class MediaOwners {
 };
 
 }  // namespace
+
+KernelAnswer refused(const Error& error) {
+    return {Kind::refused, {}, error.text()};
+}
 
 std::optional<KernelAnswer> find_obstacle(const Decision& decision, netfilter::Routes& routes) {
     for (const auto& hole : decision.open) {

@@ -12,6 +12,9 @@
 
 namespace sipnat::daemon {
 
+/// The kernel's fault as its answer: nothing that another port would mend.
+[[nodiscard]] KernelAnswer refused(const Error& error);
+
 /// Why one of the decision's holes can't be opened: a socket holds its port, or no route leads to
 /// its remote end beside the signalling peer. Changes nothing.
 [[nodiscard]] std::optional<KernelAnswer> find_obstacle(const Decision& decision,

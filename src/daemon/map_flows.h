@@ -18,16 +18,15 @@
 #include <vector>
 
 #include "daemon/flow_source.h"
+#include "daemon/interface.h"
 #include "daemon/signalling_map.h"
 #include "sipnat/config/config.h"
 
 namespace sipnat::daemon {
 
 /// What the kernel is asked and told; another one in tests.
-class FlowKernel {
+class FlowKernel : public Interface {
   public:
-    virtual ~FlowKernel() = default;
-
     /// The confirmed entry with this tuple in either direction.
     [[nodiscard]] virtual Result<std::optional<FlowEntry>> find(const Tuple& tuple) = 0;
     /// Removes the entry with this tuple if it is not translated: made while no map had it.
@@ -36,13 +35,6 @@ class FlowKernel {
                                                  const std::string& interface) = 0;
     [[nodiscard]] virtual Result<bool> is_bound(const Endpoint& endpoint) = 0;
     [[nodiscard]] virtual Result<void> update(const netfilter::NatChanges& changes) = 0;
-
-  protected:
-    FlowKernel() = default;
-    FlowKernel(const FlowKernel&) = default;
-    FlowKernel(FlowKernel&&) = default;
-    FlowKernel& operator=(const FlowKernel&) = default;
-    FlowKernel& operator=(FlowKernel&&) = default;
 };
 
 class MapFlows : public FlowSource {

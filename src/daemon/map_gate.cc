@@ -25,10 +25,6 @@ using netfilter::NatSet;
 /// A quarter of their life: a daemon that is down for a day loses no element of a running call.
 constexpr std::chrono::hours kPutAgain{9};
 
-KernelAnswer refused(const Error& error) {
-    return {Kind::refused, {}, error.text()};
-}
-
 bool needs_elements(const Hole& hole) {
     return hole.transport == Transport::udp && !hole.remote && hole.inside != hole.outside;
 }

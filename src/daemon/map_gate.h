@@ -12,6 +12,7 @@
 #include <memory>
 #include <vector>
 
+#include "daemon/interface.h"
 #include "daemon/media_gate.h"
 #include "daemon/signalling_map.h"
 #include "sipnat/config/config.h"
@@ -34,10 +35,8 @@ static_assert(kMediaElementLife > kLongestSilence);
 [[nodiscard]] netfilter::NatElement resting_guard(const Endpoint& outside);
 
 /// What the kernel is asked and told; another one in tests. As in kernel_checks.h and nat_maps.h.
-class GateKernel {
+class GateKernel : public Interface {
   public:
-    virtual ~GateKernel() = default;
-
     [[nodiscard]] virtual std::optional<KernelAnswer> find_obstacle(const Decision& decision) = 0;
     [[nodiscard]] virtual Result<void> remove_if(
         const Tuple& tuple, const std::function<bool(const FlowEntry&)>& condition) = 0;
@@ -49,13 +48,6 @@ class GateKernel {
     [[nodiscard]] virtual Result<void> update(const netfilter::NatChanges& changes) = 0;
     [[nodiscard]] virtual Result<std::vector<netfilter::NatElement>> list(
         netfilter::NatSet set) = 0;
-
-  protected:
-    GateKernel() = default;
-    GateKernel(const GateKernel&) = default;
-    GateKernel(GateKernel&&) = default;
-    GateKernel& operator=(const GateKernel&) = default;
-    GateKernel& operator=(GateKernel&&) = default;
 };
 
 class MapGate : public MediaGate {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "daemon/interface.h"
 #include "sipnat/core/engine.h"
 
 namespace sipnat::daemon {
@@ -13,10 +14,8 @@ namespace sipnat::daemon {
 /// Whether the state file had all of the calls that are up.
 enum class Knowledge : bool { some_calls, all_calls };
 
-class MediaGate {
+class MediaGate : public Interface {
   public:
-    virtual ~MediaGate() = default;
-
     /// A new packet: nothing has been made for it yet.
     virtual void begin_packet() {}
     /// Does what `decision` needs before its packet may leave, or none of it. `mark` is the flow's.
@@ -42,13 +41,6 @@ class MediaGate {
     [[nodiscard]] virtual Result<void> keep_up(const MediaTable& /*media*/, Time /*now*/) {
         return {};
     }
-
-  protected:
-    MediaGate() = default;
-    MediaGate(const MediaGate&) = default;
-    MediaGate(MediaGate&&) = default;
-    MediaGate& operator=(const MediaGate&) = default;
-    MediaGate& operator=(MediaGate&&) = default;
 };
 
 }  // namespace sipnat::daemon

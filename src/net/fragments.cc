@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "net/checksum.h"
+#include "sipnat/net/big_endian.h"
 
 namespace sipnat {
 
@@ -17,15 +18,6 @@ constexpr std::size_t kIpv6Header = 40;
 constexpr std::size_t kFragmentHeader = 8;
 constexpr std::size_t kUnit = 8;  // offsets count in eights
 constexpr std::size_t kLargestLength = 65535;
-
-std::uint16_t load_be16(Bytes bytes, std::size_t at) {
-    return static_cast<std::uint16_t>(bytes[at] << 8 | bytes[at + 1]);
-}
-
-void store_be16(std::vector<std::uint8_t>& bytes, std::size_t at, std::size_t value) {
-    bytes[at] = static_cast<std::uint8_t>(value >> 8U);
-    bytes[at + 1] = static_cast<std::uint8_t>(value);
-}
 
 /// The headers of the first fragment get the length of the whole.
 void finish(std::vector<std::uint8_t>& packet, std::size_t header_length) {

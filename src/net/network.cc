@@ -26,7 +26,7 @@ bool is_zero_beyond(std::span<const std::uint8_t> bytes, int length) {
 
 }  // namespace
 
-std::optional<Network> Network::parse(std::string_view text) {
+std::optional<Network> Network::parse(std::string_view text, HostBits host_bits) {
     const auto slash = text.find('/');
     const auto address = IpAddress::parse(text.substr(0, slash));
     if (!address) return std::nullopt;
@@ -38,7 +38,9 @@ std::optional<Network> Network::parse(std::string_view text) {
         const auto [stop, error] = std::from_chars(digits.data(), end, length);
         if (error != std::errc{} || stop != end || length < 0 || length > most) return std::nullopt;
     }
-    if (!is_zero_beyond(address->bytes(), length)) return std::nullopt;
+    if (host_bits == HostBits::refused && !is_zero_beyond(address->bytes(), length)) {
+        return std::nullopt;
+    }
     return Network(*address, length);
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "net/checksum.h"
+#include "sipnat/net/big_endian.h"
 
 namespace sipnat {
 
@@ -30,15 +31,6 @@ constexpr std::size_t kIpv6Source = 8;
 constexpr std::size_t kUdpLength = 4;
 constexpr std::size_t kUdpChecksum = 6;
 constexpr std::size_t kTcpChecksum = 16;
-
-std::uint16_t load_be16(Bytes bytes, std::size_t at) {
-    return static_cast<std::uint16_t>(bytes[at] << 8 | bytes[at + 1]);
-}
-
-void store_be16(std::span<std::uint8_t> bytes, std::size_t at, std::size_t value) {
-    bytes[at] = static_cast<std::uint8_t>(value >> 8U);
-    bytes[at + 1] = static_cast<std::uint8_t>(value);
-}
 
 tl::unexpected<Error> refuse(std::string object, std::string cause) {
     return fail("read packet", std::move(object), std::move(cause));

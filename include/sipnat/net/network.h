@@ -1,6 +1,7 @@
 // A network in prefix notation, as settings name one: 192.168.77.0/24.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,11 +10,15 @@
 
 namespace sipnat {
 
+/// What bits beyond the length say: that the writer meant something else, or nothing.
+enum class HostBits : std::uint8_t { refused, ignored };
+
 class Network {
   public:
     /// ADDRESS/LENGTH, or an address alone, which is a network of one. Nothing if it is neither, or
-    /// if bits beyond the length are set: then the writer meant something else.
-    [[nodiscard]] static std::optional<Network> parse(std::string_view text);
+    /// if bits beyond the length are set and refused.
+    [[nodiscard]] static std::optional<Network> parse(std::string_view text,
+                                                      HostBits host_bits = HostBits::refused);
 
     [[nodiscard]] const IpAddress& address() const { return address_; }
     [[nodiscard]] bool contains(const IpAddress& address) const;

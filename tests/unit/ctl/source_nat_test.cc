@@ -53,7 +53,7 @@ TEST(NatRule, Covers) {
              {"fd00:1::/33=2001:db8::1", "fd00:1:7fff::9", true},
              {"fd00:1::/33=2001:db8::1", "fd00:1:8000::9", false},
          }) {
-        EXPECT_EQ(rule(text).covers(IpAddress::parse(address).value()), covered)
+        EXPECT_EQ(rule(text).network.contains(IpAddress::parse(address).value()), covered)
             << text << " " << address;
     }
 }
