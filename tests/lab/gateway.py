@@ -161,7 +161,10 @@ class SipnatArm(Arm):
     def kill(self) -> None:
         """kill -9, in the middle of whatever it does."""
         assert self.process
-        self.process.kill()
+        if self.process.name == "unshare":
+            self.process.kill_child()
+        else:
+            self.process.kill()
 
     def reload(self) -> None:
         assert self.process

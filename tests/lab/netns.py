@@ -94,6 +94,13 @@ class Process:
         self._process.kill()
         self._process.wait(30)
 
+    def kill_child(self) -> None:
+        """The same of a program that this one started and waits for (unshare --fork); it ends with it."""
+        self.killed = True
+        [child] = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        self._process.wait(30)
+
     def stop(self, timeout: float = 30) -> int:
         """SIGTERM, and SIGKILL when that is not heeded. Returns the exit status."""
         if self.status() is None:
