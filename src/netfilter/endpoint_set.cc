@@ -1,7 +1,6 @@
 #include "netfilter/endpoint_set.h"
 
 #include <libnftnl/common.h>
-#include <libnftnl/set.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netlink.h>
@@ -9,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "netfilter/nft_set.h"
 #include "netfilter/socket.h"
 
 namespace sipnat::netfilter {
@@ -18,52 +18,24 @@ namespace {
 // 64 kB of their nest and the 208 kB that a default socket may send at once.
 constexpr std::size_t kTransaction = 1000;
 
-struct FreeSet {
-    void operator()(nftnl_set* set) const noexcept { nftnl_set_free(set); }
-};
-using Set = std::unique_ptr<nftnl_set, FreeSet>;
+constexpr std::size_t kElement = 48;  // bytes at the most: the key, a timeout, and their attributes
 
-/// ipv4_addr . inet_service as a concatenation: each part begins on a 32-bit boundary.
-std::array<std::uint8_t, 8> key_of(const Endpoint& endpoint) {
-    std::array<std::uint8_t, 8> key{};
-    std::ranges::copy(endpoint.address.bytes(), key.begin());
-    key[4] = static_cast<std::uint8_t>(number(endpoint.port) >> 8U);
-    key[5] = static_cast<std::uint8_t>(number(endpoint.port));
-    return key;
-}
-
-Set make_set(const SetName& name) {
-    Set set(nftnl_set_alloc());
-    if (set && (nftnl_set_set_str(set.get(), NFTNL_SET_TABLE, name.table.c_str()) != 0 ||
-                nftnl_set_set_str(set.get(), NFTNL_SET_NAME, name.set.c_str()) != 0)) {
-        set.reset();
-    }
-    return set;
-}
-
-bool add_element(nftnl_set* set, const Endpoint& endpoint,
+bool put_element(nftnl_set* set, const Endpoint& endpoint,
                  std::optional<std::chrono::milliseconds> lifetime) {
-    nftnl_set_elem* element = nftnl_set_elem_alloc();
-    if (element == nullptr) {
-        return false;
+    Buffer key;
+    append_endpoint(key, endpoint);
+    nftnl_set_elem* element = add_element(set, key);
+    if (element != nullptr && lifetime) {
+        set_lifetime(element, *lifetime);
     }
-    nftnl_set_elem_add(set, element);  // the set frees it
-    const auto key = key_of(endpoint);
-    if (lifetime) {
-        nftnl_set_elem_set_u64(element, NFTNL_SET_ELEM_TIMEOUT,
-                               static_cast<std::uint64_t>(lifetime->count()));
-    }
-    return nftnl_set_elem_set(element, NFTNL_SET_ELEM_KEY, key.data(), key.size()) == 0;
+    return element != nullptr;
 }
 
 /// One message with all of the set's elements.
 void append_elements(Buffer& out, const nftnl_set* set, std::size_t count, std::uint16_t type,
                      std::uint16_t flags, std::uint32_t sequence) {
-    append_message(out, 512 + 48 * count, [&](char* place) {
-        nlmsghdr* message = nftnl_nlmsg_build_hdr(place, type, NFPROTO_INET, flags, sequence);
-        nftnl_set_elems_nlmsg_build_payload(message, const_cast<nftnl_set*>(set));
-        return message;
-    });
+    append_message(out, room_for_elements(count, kElement),
+                   [&](char* place) { return write_elements(place, set, type, flags, sequence); });
 }
 
 }  // namespace
@@ -79,14 +51,14 @@ Result<Buffer> encode_set_update(const SetName& name, std::uint32_t sequence,
         std::ranges::any_of(add, is_v6, &SetElement::endpoint)) {
         return fail_errno("update nft set", object, EAFNOSUPPORT);
     }
-    const Set removed = make_set(name);
-    const Set added = make_set(name);
+    const Set removed = make_set(name.table, name.set);
+    const Set added = make_set(name.table, name.set);
     bool built = removed && added;
     for (const Endpoint& endpoint : remove) {
-        built = built && add_element(removed.get(), endpoint, std::nullopt);
+        built = built && put_element(removed.get(), endpoint, std::nullopt);
     }
     for (const SetElement& element : add) {
-        built = built && add_element(added.get(), element.endpoint, element.lifetime);
+        built = built && put_element(added.get(), element.endpoint, element.lifetime);
     }
     if (!built) {
         return fail_errno("update nft set", object, ENOMEM);

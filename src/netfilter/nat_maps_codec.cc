@@ -3,7 +3,6 @@
 #include <libnftnl/common.h>
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
-#include <libnftnl/set.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -17,20 +16,19 @@
 #include <cstring>
 #include <memory>
 
+#include "netfilter/nft_set.h"
+
 namespace sipnat::netfilter {
 namespace {
 
 constexpr std::size_t kInterfaceSize = 16;  // IFNAMSIZ: nft's type ifname
-constexpr std::size_t kEndpointSize = 8;    // address, port, two zeros
+constexpr std::size_t kElement = 96;  // bytes at the most: key, value, timeout, their attributes
+constexpr std::size_t kEndpointSize = 8;  // address, port, two zeros
 constexpr std::array kAllSets{NatSet::in,      NatSet::contacts,   NatSet::out,
                               NatSet::hairpin, NatSet::signalling, NatSet::media,
                               NatSet::streams, NatSet::forwarded};
 static_assert(kAllSets.size() == kNatSets);
 
-struct FreeSet {
-    void operator()(nftnl_set* set) const noexcept { nftnl_set_free(set); }
-};
-using Set = std::unique_ptr<nftnl_set, FreeSet>;
 struct FreeRule {
     void operator()(nftnl_rule* rule) const noexcept { nftnl_rule_free(rule); }
 };
@@ -43,14 +41,6 @@ bool is_map(NatSet set) {
 
 bool has_address(NatSet set) {
     return set == NatSet::contacts || set == NatSet::hairpin;
-}
-
-void append_endpoint(Buffer& key, const Endpoint& endpoint) {
-    const auto address = endpoint.address.bytes();
-    key.insert(key.end(), address.begin(), address.end());
-    key.push_back(static_cast<std::uint8_t>(number(endpoint.port) >> 8U));
-    key.push_back(static_cast<std::uint8_t>(number(endpoint.port)));
-    key.insert(key.end(), {0, 0});  // each part of a concatenation begins on 32 bits
 }
 
 Buffer key_of(const NatElement& element) {
@@ -80,38 +70,26 @@ int fault_of(const NatElement& element) {
     return complete ? 0 : EINVAL;
 }
 
-Set make_set(NatSet which) {
-    Set set(nftnl_set_alloc());
-    if (set && (nftnl_set_set_str(set.get(), NFTNL_SET_TABLE, kMapTable) != 0 ||
-                nftnl_set_set_str(set.get(), NFTNL_SET_NAME, name_of(which)) != 0)) {
-        set.reset();
-    }
-    return set;
-}
-
 enum class With : std::uint8_t { key, key_and_target };
 
-bool add_element(nftnl_set* set, const NatElement& element, With with) {
-    nftnl_set_elem* added = nftnl_set_elem_alloc();
-    if (added == nullptr) {
+bool put_element(nftnl_set* set, const NatElement& element, With with) {
+    nftnl_set_elem* put = add_element(set, key_of(element));
+    if (put == nullptr) {
         return false;
     }
-    nftnl_set_elem_add(set, added);  // the set frees it
-    if (element.lifetime && with == With::key_and_target) {
-        nftnl_set_elem_set_u64(added, NFTNL_SET_ELEM_TIMEOUT,
-                               static_cast<std::uint64_t>(element.lifetime->count()));
+    if (with == With::key) {
+        return true;
     }
-    if (element.target && with == With::key_and_target) {
-        Buffer target;
-        append_endpoint(target, *element.target);
-        if (nftnl_set_elem_set(added, NFTNL_SET_ELEM_DATA, target.data(),
-                               static_cast<std::uint32_t>(target.size())) != 0) {
-            return false;
-        }
+    if (element.lifetime) {
+        set_lifetime(put, *element.lifetime);
     }
-    const auto key = key_of(element);
-    return nftnl_set_elem_set(added, NFTNL_SET_ELEM_KEY, key.data(),
-                              static_cast<std::uint32_t>(key.size())) == 0;
+    if (!element.target) {
+        return true;
+    }
+    Buffer target;
+    append_endpoint(target, *element.target);
+    return nftnl_set_elem_set(put, NFTNL_SET_ELEM_DATA, target.data(),
+                              static_cast<std::uint32_t>(target.size())) == 0;
 }
 
 /// One that names a set and nothing in it.
@@ -136,21 +114,18 @@ class Batch {
     /// One message with all of the elements that are in `which`.
     void elements(NatSet which, std::span<const NatElement> elements, std::uint16_t type,
                   With with) {
-        const Set set = make_set(which);
+        const Set set = make_set(kMapTable, name_of(which));
         built_ = built_ && set;
         std::size_t count = 0;
         for (const NatElement& element : elements) {
             if (element.set != which || !built_) continue;
-            built_ = add_element(set.get(), element, with);
+            built_ = put_element(set.get(), element, with);
             ++count;
         }
         if (count == 0 || !built_) return;
         const std::uint16_t flags = type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0;
-        append(512 + 96 * count, [&](char* place) {
-            nlmsghdr* message =
-                nftnl_nlmsg_build_hdr(place, type, NFPROTO_INET, flags, ++sequence_);
-            nftnl_set_elems_nlmsg_build_payload(message, set.get());
-            return message;
+        append(room_for_elements(count, kElement), [&](char* place) {
+            return write_elements(place, set.get(), type, flags, ++sequence_);
         });
     }
 
