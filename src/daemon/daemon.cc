@@ -33,9 +33,9 @@ constexpr std::chrono::minutes kForeignLook{5};
 /// Listing flows takes as long as conntrack's table is, which is not ours to choose (40,000 flows: 70
 /// ms), and packets wait meanwhile. It is not done again before so many times as long has passed: one
 /// packet in so many may meet it, and the ports of ended calls rest for longer anyway.
-constexpr int kSweepShare = 200;
-constexpr std::chrono::seconds kLongestSweepPause{20};
-static_assert(kLongestSweepPause < kRest);
+constexpr int kListShare = 200;
+constexpr std::chrono::seconds kLongestListPause{20};
+static_assert(kLongestListPause < kRest && kLongestListPause < kIdleTime);
 
 bool is_failure(Reason reason) {
     switch (reason) {
@@ -166,7 +166,7 @@ Result<void> Daemon::run() {
             if (auto served = serve_queue(); !served) return served;
         }
         run_timers(now_by_clock());
-        sweep();
+        look_through_flows();
         save_changes();
         if (sources[kControl].revents != 0) {
             control_.serve_one(
@@ -280,22 +280,26 @@ void Daemon::run_timers(Time now) {
     const auto work = engine_.tick(now);
     close(work.close);
     to_sweep_.insert(to_sweep_.end(), work.sweep.begin(), work.sweep.end());
-    if (work.idle.empty()) return;
-    const auto counted = wiring_.gate->count(work.idle);
-    if (counted) {
-        close(engine_.settle_idle(*counted, now));
-    } else {
-        log(Level::error, "count packets of calls that say nothing: " + counted.error().text());
-    }
+    to_count_.insert(to_count_.end(), work.idle.begin(), work.idle.end());
 }
 
-void Daemon::sweep() {
+/// What has to list conntrack's flows, together and not too often.
+void Daemon::look_through_flows() {
     const auto begin = now_by_clock();
-    if (to_sweep_.empty() || begin < sweep_again_) return;
-    report(wiring_.gate->sweep(to_sweep_), "delete flows of ended calls");
-    to_sweep_.clear();
+    if ((to_sweep_.empty() && to_count_.empty()) || begin < list_again_) return;
+    if (!to_sweep_.empty()) {
+        report(wiring_.gate->sweep(std::exchange(to_sweep_, {})), "delete flows of ended calls");
+    }
+    if (!to_count_.empty()) {
+        const auto counted = wiring_.gate->count(std::exchange(to_count_, {}));
+        if (counted) {
+            close(engine_.settle_idle(*counted, begin));
+        } else {
+            log(Level::error, "count packets of calls that say nothing: " + counted.error().text());
+        }
+    }
     const auto end = now_by_clock();
-    sweep_again_ = end + std::min<Time::duration>(kSweepShare * (end - begin), kLongestSweepPause);
+    list_again_ = end + std::min<Time::duration>(kListShare * (end - begin), kLongestListPause);
 }
 
 void Daemon::close_pending() {
@@ -368,7 +372,7 @@ int Daemon::poll_timeout(Time now) const {
     auto due = std::min(keep_up_again_, look_again_);
     if (const auto engine_due = engine_.next_due()) due = std::min(due, *engine_due);
     if (!state_fault_.empty()) due = std::min(due, save_again_);
-    if (!to_sweep_.empty()) due = std::min(due, sweep_again_);
+    if (!to_sweep_.empty() || !to_count_.empty()) due = std::min(due, list_again_);
     const auto wait = std::clamp<std::int64_t>((due - now).count(), 0, 60'000);
     return static_cast<int>(wait) + (wait > 0 ? 1 : 0);
 }

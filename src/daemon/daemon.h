@@ -43,7 +43,7 @@ class Daemon {
                 const Decision& decision);
     void run_timers(Time now);
     void keep_up(Time now);
-    void sweep();
+    void look_through_flows();
     void close_pending();
     void close(std::span<const Hole> holes);
     void save_changes();
@@ -71,7 +71,8 @@ class Daemon {
     std::string state_fault_;  ///< why the state file is not up to date; empty: it is
     Time keep_up_again_{};
     std::vector<MediaFlows> to_sweep_;
-    Time sweep_again_{};
+    std::vector<IdleQuestion> to_count_;
+    Time list_again_{};
     FaultLog fault_log_;
     std::vector<Hole> to_close_;  ///< after the verdicts of this batch
 };
