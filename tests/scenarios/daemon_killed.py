@@ -1,9 +1,9 @@
 """kill -9 in the middle of a call: the audio goes on without a gap, signalling passes as it is, and a new daemon
 takes over: it ends the call's media when BYE comes."""
 
-from lab import sdp
-from lab.rtp import Media, talk
-from lab.ua import Call, UserAgent
+from lab.audio import AudioCall
+from lab.rtp import Media
+from lab.ua import UserAgent
 
 NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 240
@@ -14,25 +14,20 @@ def run(lab):
     with lab.network("phone1", "phone2", "server") as net:
         phone = UserAgent(net["phone1"], "alice")
         provider = UserAgent(net["server"], "bob")
-        inside = Media(net["phone1"], 20000)
-        outside = Media(net["server"], 30000)
-        call = Call(phone, provider, to=provider.endpoint, offer=sdp.audio(inside.address, inside.port))
-        call.establish(sdp.audio(outside.address, outside.port))
-        [offered] = sdp.streams(call.invite_seen.body)
-        [answered] = sdp.streams(call.ok_seen.body)
-        talk(inside, answered, outside, offered)
+        call = AudioCall(phone, Media(net["phone1"], 20000), provider, Media(net["server"], 30000))
+        call.talk()
 
         net.gateway.kill()
-        talk(inside, answered, outside, offered)
+        call.talk()
         for host, user in (("phone1", phone), ("phone2", UserAgent(net["phone2"], "carol"))):
             options = user.request("OPTIONS", provider.identity)
             seen = user.deliver(options, provider.endpoint, provider)
             assert seen.raw == options.encode(), f"{host}'s OPTIONS was changed with nobody there:\n{seen.message}"
 
         net.gateway.start()
-        talk(inside, answered, outside, offered)
+        call.talk()
         call.hang_up(by=phone)
-        for media in (inside, outside):
+        for media in (call.inside, call.outside):
             for port in (media.rtp, media.rtcp):
                 numbers = port.collect().numbers
                 assert numbers == list(range(1, len(numbers) + 1)), f"{port}: a gap in {numbers}"

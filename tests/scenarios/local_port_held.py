@@ -4,9 +4,10 @@ Expectations come before sockets: taken without a look, the port would cut off t
 packets, and the call has audio through another outside port.
 """
 
-from lab import sdp, sip
-from lab.rtp import Media, talk
-from lab.ua import Call, UserAgent
+from lab import sip
+from lab.audio import AudioCall
+from lab.rtp import Media
+from lab.ua import UserAgent
 
 NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 180
@@ -22,16 +23,11 @@ def run(lab):
 
         phone = UserAgent(net["phone1"], "alice")
         provider = UserAgent(net["server"], "bob")
-        inside = Media(net["phone1"], PORT)
-        outside = Media(net["server"], 30000)
-        call = Call(phone, provider, to=provider.endpoint, offer=sdp.audio(inside.address, PORT))
-        call.establish(sdp.audio(outside.address, outside.port))
-        sip.assert_translated(call.invite_seen)
-        [offered] = sdp.streams(call.invite_seen.body)
-        [answered] = sdp.streams(call.ok_seen.body)
-        assert offered.rtp[1] != PORT, "the service's port was given to the call"
+        call = AudioCall(phone, Media(net["phone1"], PORT), provider, Media(net["server"], 30000))
+        sip.assert_translated(call.call.invite_seen)
+        assert call.offered.rtp[1] != PORT, "the service's port was given to the call"
 
-        talk(inside, answered, outside, offered)
+        call.talk()
         ask(net["outside"].udp_socket(4712), service)
         call.hang_up(by=phone)
         ask(net["outside"].udp_socket(4713), service)

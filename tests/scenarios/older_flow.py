@@ -4,9 +4,9 @@ With its next call the flow's entry is made anew, with the same outside port, so
 it registered.
 """
 
-from lab import sdp
-from lab.rtp import Media, talk
-from lab.ua import Call, UserAgent
+from lab.audio import AudioCall
+from lab.rtp import Media
+from lab.ua import UserAgent
 
 NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 120
@@ -24,13 +24,8 @@ def run(lab):
         assert "helper" not in flow.fields, f"the flow should be an ordinary one: {flow}"
 
         net.gateway.start()
-        inside = Media(net["phone1"], 20000)
-        outside = Media(net["server"], 30000)
-        call = Call(phone, provider, to=provider.endpoint, offer=sdp.audio(inside.address, inside.port))
-        call.establish(sdp.audio(outside.address, outside.port))
-        [offered] = sdp.streams(call.invite_seen.body)
-        [answered] = sdp.streams(call.ok_seen.body)
-        talk(inside, answered, outside, offered)
+        call = AudioCall(phone, Media(net["phone1"], 20000), provider, Media(net["server"], 30000))
+        call.talk()
         [signalling] = [one for one in net.gateway.flows() if one.original.destination[1] == 5060]
         assert signalling.reply == flow.reply, f"the flow moved: {signalling}"
         call.hang_up(by=provider)

@@ -3,7 +3,8 @@ ends and its media is closed. The day is a daemon with its clock ahead, which fi
 """
 
 from lab import sdp
-from lab.rtp import Media, talk
+from lab.audio import AudioCall
+from lab.rtp import Media
 from lab.ua import Call, UserAgent
 from lab.wait import wait_until
 
@@ -17,16 +18,11 @@ def run(lab):
     with lab.network("phone1", "phone2", "server") as net:
         provider = UserAgent(net["server"], "bob")
         talks = UserAgent(net["phone1"], "alice")
-        inside = Media(net["phone1"], 20000)
-        outside = Media(net["server"], 30000)
-        call = Call(talks, provider, to=provider.endpoint, offer=sdp.audio(inside.address, inside.port))
-        call.establish(sdp.audio(outside.address, outside.port))
-        [offered] = sdp.streams(call.invite_seen.body)
-        [answered] = sdp.streams(call.ok_seen.body)
-        talk(inside, answered, outside, offered)
+        call = AudioCall(talks, Media(net["phone1"], 20000), provider, Media(net["server"], 30000))
+        call.talk()
         silent = UserAgent(net["phone2"], "carol")
         other = Call(silent, provider, to=provider.endpoint, offer=sdp.audio(silent.endpoint[0], 22000))
-        other.establish(sdp.audio(outside.address, 32000))
+        other.establish(sdp.audio(call.outside.address, 32000))
         both = len(net.gateway.open_media())
 
         net.gateway.kill()
@@ -34,9 +30,9 @@ def run(lab):
         wait_until(lambda: len(net.gateway.open_media()) == both // 2, "the silent call's media to be closed",
                    state=net.gateway.state)
         again = Media(net["server"], 34000)
-        again.send(offered)  # a new flow, which only an open port lets in
-        wait_until(lambda: again.rtp.endpoint in inside.rtp.collect().sources, "media of a new flow", state=net.gateway.state)
-        talk(inside, answered, outside, offered)
+        again.send(call.offered)  # a new flow, which only an open port lets in
+        wait_until(lambda: again.rtp.endpoint in call.inside.rtp.collect().sources, "media of a new flow", state=net.gateway.state)
+        call.talk()
 
         net.gateway.kill()
         net.gateway.start()

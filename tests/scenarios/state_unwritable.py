@@ -3,9 +3,9 @@
 When its folder is there again, the file is as well.
 """
 
-from lab import sdp
-from lab.rtp import Media, talk
-from lab.ua import Call, UserAgent
+from lab.audio import AudioCall
+from lab.rtp import Media
+from lab.ua import UserAgent
 from lab.wait import wait_until
 
 NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
@@ -24,13 +24,8 @@ def run(lab):
 
         phone = UserAgent(net["phone1"], "alice")
         provider = UserAgent(net["server"], "bob")
-        inside = Media(net["phone1"], 20000)
-        outside = Media(net["server"], 30000)
-        call = Call(phone, provider, to=provider.endpoint, offer=sdp.audio(inside.address, inside.port))
-        call.establish(sdp.audio(outside.address, outside.port))
-        [offered] = sdp.streams(call.invite_seen.body)
-        [answered] = sdp.streams(call.ok_seen.body)
-        talk(inside, answered, outside, offered)
+        call = AudioCall(phone, Media(net["phone1"], 20000), provider, Media(net["server"], 30000))
+        call.talk()
 
         missing.mkdir()
         wait_until(lambda: (missing / "state").exists(), "the state file", 60, gateway.report)

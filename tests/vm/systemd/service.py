@@ -9,11 +9,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from lab import gateway, netns, sdp  # noqa: E402
-from lab.rtp import Media, talk  # noqa: E402
+from lab import gateway, netns  # noqa: E402
+from lab.audio import AudioCall  # noqa: E402
+from lab.rtp import Media  # noqa: E402
 from lab.scenario import Playground  # noqa: E402
 from lab.topology import Network  # noqa: E402
-from lab.ua import Call, UserAgent  # noqa: E402
+from lab.ua import UserAgent  # noqa: E402
 from lab.wait import wait_until  # noqa: E402
 
 UNIT = "sipnatd.service"
@@ -102,20 +103,15 @@ def serves_a_call_through_a_kill(net: Playground) -> None:
     assert Path("/sys/module/nf_nat_sip").exists(), "the unit's modprobe@nf_nat_sip.service loaded nothing"
     phone = UserAgent(net["phone1"], "alice")
     provider = UserAgent(net["server"], "bob")
-    inside = Media(net["phone1"], 20000)
-    outside = Media(net["server"], 30000)
-    call = Call(phone, provider, to=provider.endpoint, offer=sdp.audio(inside.address, inside.port))
-    call.establish(sdp.audio(outside.address, outside.port))
-    [offered] = sdp.streams(call.invite_seen.body)
-    [answered] = sdp.streams(call.ok_seen.body)
-    talk(inside, answered, outside, offered)
+    call = AudioCall(phone, Media(net["phone1"], 20000), provider, Media(net["server"], 30000))
+    call.talk()
     print("a call through the unit has audio both ways")
 
     before = shown("MainPID")
     net.gateway.kill()
     wait_until(lambda: shown("ActiveState") == "active" and shown("MainPID") not in ("0", before), "systemd to start it again",
                PATIENCE, journal)
-    talk(inside, answered, outside, offered)
+    call.talk()
     call.hang_up(by=provider)
     net.gateway.assert_media_closed()
     assert shown("NRestarts") == "1", f"it was restarted {shown('NRestarts')} times"
