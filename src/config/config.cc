@@ -20,6 +20,7 @@ namespace {
 constexpr int kLastQueue = 65535;
 constexpr int kMostQueues = 16;
 constexpr std::size_t kMostAddresses = 64;
+constexpr std::size_t kMostPeers = 16;  // each costs an expectation for each Contact
 constexpr std::size_t kMostOutside = 16;
 constexpr std::size_t kMostNetworks = 64;
 constexpr std::size_t kLongestInterface = 15;  // IFNAMSIZ - 1
@@ -175,13 +176,15 @@ class Reader {
         place = std::move(ports);
     }
 
-    void addresses(const char* section, const char* name, std::vector<IpAddress>& place) {
+    void addresses(const char* section, const char* name, std::size_t most,
+                   std::vector<IpAddress>& place) {
         const auto* node = root_[section][name].node();
         if (node == nullptr) return;
         const auto full_name = std::string(section) + "." + name;
         const auto* array = node->as_array();
-        if (array == nullptr || array->size() > kMostAddresses) {
-            fault(node, full_name + ": has to be a list of up to 64 addresses");
+        if (array == nullptr || array->size() > most) {
+            fault(node,
+                  full_name + ": has to be a list of up to " + std::to_string(most) + " addresses");
             return;
         }
         std::vector<IpAddress> addresses;
@@ -192,7 +195,9 @@ class Reader {
                 fault(&element, full_name + ": has to hold addresses like \"192.168.1.5\"");
                 return;
             }
-            addresses.push_back(*address);
+            if (std::ranges::find(addresses, *address) == addresses.end()) {
+                addresses.push_back(*address);
+            }
         }
         place = std::move(addresses);
     }
@@ -345,7 +350,8 @@ void read_mode(Reader& reader, Configuration& configuration) {
 void read_nat(Reader& reader, Configuration& configuration) {
     auto& settings = configuration.settings;
     reader.section("nat", {"media_ports", "keep_ports", "on_no_media", "media_hosts", "gateway_pbx",
-                           "rewrite_request_uri", "mode", "mark", "mask"});
+                           "rewrite_request_uri", "signalling_source", "signalling_peers", "mode",
+                           "mark", "mask"});
     reader.setting<std::string>("nat", "media_ports", "a string",
                                 [&](const std::string& value) -> std::optional<std::string> {
                                     const auto range = parse_media_ports(value);
@@ -357,7 +363,7 @@ void read_nat(Reader& reader, Configuration& configuration) {
                                     return std::nullopt;
                                 });
     reader.boolean("nat", "keep_ports", settings.keep_ports);
-    reader.addresses("nat", "media_hosts", settings.media_hosts);
+    reader.addresses("nat", "media_hosts", kMostAddresses, settings.media_hosts);
     reader.choice<OnNoMedia>("nat", "on_no_media",
                              {{"headers", OnNoMedia::headers},
                               {"unchanged", OnNoMedia::unchanged},
@@ -368,10 +374,16 @@ void read_nat(Reader& reader, Configuration& configuration) {
                                      {{"always", RewriteRequestUri::always},
                                       {"unless_digest", RewriteRequestUri::unless_digest}},
                                      settings.rewrite_request_uri);
+    reader.choice<SignallingSource>("nat", "signalling_source",
+                                    {{"registrar", SignallingSource::registrar},
+                                     {"listed", SignallingSource::listed},
+                                     {"any", SignallingSource::any}},
+                                    settings.signalling_source);
+    reader.addresses("nat", "signalling_peers", kMostPeers, settings.signalling_peers);
 }
 
 void read_limits(Reader& reader, Settings& settings) {
-    reader.section("limits", {"dialogs", "media"});
+    reader.section("limits", {"dialogs", "media", "bindings"});
     const auto limits = [&reader](const char* name, std::size_t& of_host, std::size_t& of_all) {
         reader.setting<std::string>(
             "limits", name, "a string",
@@ -387,6 +399,7 @@ void read_limits(Reader& reader, Settings& settings) {
     };
     limits("dialogs", settings.calls_per_host, settings.calls);
     limits("media", settings.media_per_host, settings.media);
+    limits("bindings", settings.bindings_per_host, settings.bindings);
 }
 
 void read_queue(Reader& reader, QueueConfiguration& queue) {
@@ -408,6 +421,12 @@ void check_together(Reader& reader, const Configuration& configuration) {
     }
     if (is_beyond_last(configuration.queue)) {
         reader.fault(reader.find("queue", "first"), "queue.first: the last queue is over 65535");
+    }
+    const auto& settings = configuration.settings;
+    if (settings.signalling_source == SignallingSource::listed &&
+        settings.signalling_peers.empty()) {
+        reader.fault(reader.find("nat", "signalling_source"),
+                     "nat.signalling_source: \"listed\" needs nat.signalling_peers");
     }
     if (configuration.mode == ModeSetting::maps && configuration.outside.empty()) {
         reader.fault(reader.find("nat", "mode"), "nat.mode: \"maps\" needs an [[outside]]");

@@ -284,8 +284,15 @@ void Call::end(Time now) {
         dialog.remote = {};
         dialog.bye_until.reset();
     }
+    signalling.clear();
     root_until.reset();
     wait_for_transaction(now);
+}
+
+void Call::add_signalling(const std::vector<HoleKey>& more) {
+    std::vector<HoleKey> all;
+    std::ranges::set_union(signalling, more, std::back_inserter(all));
+    if (all.size() <= kMostSignallingHoles) signalling = std::move(all);
 }
 
 void Call::avoid(const IpAddress& address) {
@@ -343,11 +350,15 @@ std::vector<HoleKey> Call::wanted() const {
     std::ranges::sort(needed);
     const auto repeated = std::ranges::unique(needed);
     needed.erase(repeated.begin(), repeated.end());
+    // Those of its signalling stay whatever there is of media.
     std::size_t outbound = 0;
     std::erase_if(needed, [&outbound](const HoleKey& key) {
         return key.remote && ++outbound > kMostOutboundHoles;
     });
-    return needed;
+    if (signalling.empty()) return needed;
+    std::vector<HoleKey> all;
+    std::ranges::set_union(needed, signalling, std::back_inserter(all));
+    return all;
 }
 
 }  // namespace sipnat

@@ -26,9 +26,9 @@ std::string_view to_text(Verdict verdict) {
 
 std::string_view to_text(Reason reason) {
     static constexpr std::array<std::string_view, kReasons> kNames{
-        "rewritten",     "unchanged",     "keepalive",      "not_sip",
-        "malformed",     "malformed_sdp", "second_opinion", "no_media_port",
-        "media_refused", "call_limit",    "media_limit",    "entry_exists"};
+        "rewritten",     "unchanged",      "keepalive",     "not_sip",       "malformed",
+        "malformed_sdp", "second_opinion", "no_media_port", "media_refused", "call_limit",
+        "media_limit",   "binding_limit",  "entry_exists"};
     return name_of(kNames, reason);
 }
 
@@ -73,7 +73,10 @@ std::string_view to_text(Why why) {
 Expectation to_expectation(const Hole& hole) {
     Expectation expectation;
     expectation.master = hole.master;
-    expectation.media = hole.media;
+    // The kernel pairs expectations of all classes but signalling's, and a phone may speak first
+    // from the port that its Contact names.
+    const bool is_signalling = hole.media == ExpectClass::signalling;
+    expectation.media = is_signalling ? ExpectClass::other : hole.media;
     expectation.translates = hole.inside != hole.outside;
     if (hole.remote) {
         expectation.match = {hole.inside, *hole.remote, hole.transport};
@@ -81,12 +84,19 @@ Expectation to_expectation(const Hole& hole) {
         expectation.direction = hole.inside_sends;
     } else {
         const bool ipv6 = hole.outside.address.family() == Family::ipv6;
-        const Endpoint anybody{ipv6 ? *IpAddress::parse("::") : IpAddress{}, Port{0}};
-        expectation.match = {anybody, hole.outside, hole.transport};
+        const auto anybody = ipv6 ? *IpAddress::parse("::") : IpAddress{};
+        expectation.match = {{hole.from.value_or(anybody), Port{0}}, hole.outside, hole.transport};
         expectation.nat = hole.inside;
         expectation.direction = opposite(hole.inside_sends);
     }
     return expectation;
+}
+
+std::string remote_text(const Hole& hole) {
+    if (hole.remote) return hole.remote->text();
+    if (!hole.from) return "any";
+    const bool ipv6 = hole.from->family() == Family::ipv6;
+    return (ipv6 ? "[" + hole.from->text() + "]" : hole.from->text()) + ":any";
 }
 
 std::string apply_edits(std::string_view text, const std::vector<Edit>& edits) {

@@ -35,8 +35,15 @@ bool names(const HostPort& text, const Endpoint& endpoint, Port unwritten) {
 }
 
 bool names(const sip::Uri& uri, const Endpoint& endpoint) {
-    if (uri.host.port.value_or(default_port(uri)) != endpoint.port) return false;
-    return uri.host.address == endpoint.address || names_host(uri.maddr, endpoint.address);
+    return port_of(uri) == endpoint.port && names_host(uri, endpoint.address);
+}
+
+bool names_host(const sip::Uri& uri, const IpAddress& address) {
+    return uri.host.address == address || names_host(uri.maddr, address);
+}
+
+Port port_of(const sip::Uri& uri) {
+    return uri.host.port.value_or(default_port(uri));
 }
 
 std::string canonical(const HostPort& text, const Endpoint& endpoint, Port unwritten) {
@@ -60,9 +67,7 @@ bool name_the_same(std::string_view text, Span one, Span other) {
     const auto a = sip::parse_uri(text, one);
     const auto b = sip::parse_uri(text, other);
     if (!a || !b || a->scheme != b->scheme || a->user.in(text) != b->user.in(text)) return false;
-    if (a->host.port.value_or(default_port(*a)) != b->host.port.value_or(default_port(*b))) {
-        return false;
-    }
+    if (port_of(*a) != port_of(*b)) return false;
     if (a->host.address || b->host.address) return a->host.address == b->host.address;
     return equal_ignoring_case(a->host.host.in(text), b->host.host.in(text));
 }

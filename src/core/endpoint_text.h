@@ -21,6 +21,8 @@ namespace sipnat {
 [[nodiscard]] bool names(const HostPort& text, const Endpoint& endpoint, Port unwritten);
 /// By its host or its maddr, with the port that is that of both.
 [[nodiscard]] bool names(const sip::Uri& uri, const Endpoint& endpoint);
+[[nodiscard]] bool names_host(const sip::Uri& uri, const IpAddress& address);
+[[nodiscard]] Port port_of(const sip::Uri& uri);
 
 /// The endpoint as host [":" port] in the place of `text`: the port stays unwritten when it was and
 /// still is what no port means.

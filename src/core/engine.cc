@@ -10,6 +10,9 @@
 #include "core/call_book.h"
 #include "core/gateway_flows.h"
 #include "core/header_rewriter.h"
+#include "core/known_endpoints.h"
+#include "core/lease_book.h"
+#include "core/lease_time.h"
 #include "core/media_plan.h"
 #include "core/second_opinion.h"
 #include "core/spelling.h"
@@ -33,6 +36,8 @@ constexpr std::size_t kLongestName = 512;
 constexpr std::size_t kLongestDetail = 200;
 /// By so much the state file may have the end of a call too early.
 constexpr std::chrono::minutes kStaleDeadline{1};
+/// Of a registration whose REGISTER and 2xx both say nothing: what most registrars grant.
+constexpr std::chrono::hours kUnsaidExpiry{1};
 
 /// Found once a message, since the dialog and the transaction are asked for on either side.
 struct Names {
@@ -120,6 +125,19 @@ struct Change {
     std::vector<HoleKey> acquired;
 };
 
+/// The same for one lease.
+struct LeaseChange {
+    LeaseName name;
+    std::optional<Lease> before;
+    std::vector<HoleKey> acquired;
+};
+
+/// Ways to ports of the sender's at which its packet's receiver is to reach it.
+struct Reach {
+    std::vector<HoleKey> holes;  ///< sorted
+    bool is_new = false;         ///< a port has an outside one that it had not
+};
+
 /// Nothing happened but that it goes on: not each such message is worth a line in the state file.
 bool is_same_on_file(const Call& before, Call& after) {
     if (after.deadline - after.saved_deadline > kStaleDeadline) return false;
@@ -140,7 +158,8 @@ std::vector<HoleKey> difference(const std::vector<HoleKey>& from,
 
 class Engine::Implementation {
   public:
-    explicit Implementation(const Settings& settings) : settings_(settings), media_(settings) {}
+    explicit Implementation(const Settings& settings)
+        : settings_(settings), media_(settings), known_(media_) {}
 
     Decision handle(const Packet& packet, Time now) {
         attempts_ = 0;
@@ -153,11 +172,12 @@ class Engine::Implementation {
     Decision settle(const Packet& packet, const KernelAnswer& answer, Time now) {
         if (answer.kind == KernelAnswer::Kind::done) {
             counters_.holes_opened += decision_.open.size();
+            lease_changes_.clear();
             release_unwanted(now);
             return count(std::exchange(decision_, {}));
         }
         undo();
-        if (!learn(answer, now)) return count(std::exchange(decision_, {}));
+        if (!learn(packet, answer, now)) return count(std::exchange(decision_, {}));
         decide(packet, now);
         return finish();
     }
@@ -180,6 +200,13 @@ class Engine::Implementation {
             book_.schedule(*id);
             note_changed(*id);
         }
+        while (const auto lease = leases_.pop_due(now)) {
+            for (const auto& key : lease->holes) {
+                const auto hole = media_.hole(key);
+                if (media_.release(key, now)) due.close.push_back(hole);
+            }
+            changed_leases_.insert(lease->name);
+        }
         media_.collect_due(now, due);
         counters_.holes_closed += due.close.size();
         return due;
@@ -201,9 +228,11 @@ class Engine::Implementation {
     }
 
     [[nodiscard]] std::optional<Time> next_due() const {
-        const auto calls = book_.next_due();
-        const auto media = media_.next_due();
-        return calls && media ? std::min(calls, media) : (calls ? calls : media);
+        std::optional<Time> next;
+        for (const auto& due : {book_.next_due(), leases_.next_due(), media_.next_due()}) {
+            if (due) next = next ? std::min(*next, *due) : *due;
+        }
+        return next;
     }
 
     void set_settings(const Settings& settings) {
@@ -216,8 +245,12 @@ class Engine::Implementation {
         book_.for_each([&](const Call& call) {
             if (call.state != Call::State::ended) save(call, state);
         });
+        for (const auto& [name, lease] : leases_.all())
+            save(lease, state);
         return state;
     }
+
+    [[nodiscard]] bool has_changes() const { return !changed_.empty() || !changed_leases_.empty(); }
 
     SavedState take_changes() {
         SavedState state;
@@ -228,6 +261,11 @@ class Engine::Implementation {
             if (const auto* call = book_.find(id)) save(*call, state);
         }
         changed_.clear();
+        for (const auto& name : changed_leases_) {
+            const auto* lease = leases_.find(name);
+            save(lease != nullptr ? *lease : Lease{name, {}, {}, {}}, state);
+        }
+        changed_leases_.clear();
         return state;
     }
 
@@ -250,6 +288,15 @@ class Engine::Implementation {
             book_.schedule(*id);
             if (!holes.empty()) gateway_flows_.note_media(book_.at(*id).master);
         }
+        for (auto lease : state.leases) {
+            std::erase_if(lease.holes, [this](const HoleKey& key) {
+                return media_.find(key.mapping) == nullptr;
+            });
+            const auto holes = lease.holes;
+            if (holes.empty() || !leases_.put(std::move(lease), settings_)) continue;
+            for (const auto& key : holes)
+                (void)media_.acquire(key);
+        }
         for (const auto& saved : state.mappings)
             media_.drop_unused({saved.key});
     }
@@ -258,7 +305,6 @@ class Engine::Implementation {
     MediaTable media_;
     CallBook book_;
     Counters counters_;
-    std::vector<CallId> changed_;
 
   private:
     // --- deciding -----------------------------------------------------------------------------
@@ -266,6 +312,7 @@ class Engine::Implementation {
     void decide(const Packet& packet, Time now) {
         decision_ = {};
         changes_.clear();
+        lease_changes_.clear();
         decision_.flow_timeout = gateway_flows_.timeout(packet);
         switch (sip::classify(packet.payload)) {
             case sip::PayloadKind::keepalive:
@@ -299,7 +346,12 @@ class Engine::Implementation {
 
     void decide(const Packet& packet, const sip::Message& message, const Names& names, Time now) {
         const auto view = view_of(packet);
-        rewrite_headers(message, view, spellings_, decision_.edits, settings_.rewrite_request_uri);
+        const bool forwarded = packet.gateway == GatewayEnd::none;
+        if (forwarded && view.sender.inside && view.sender.translated()) {
+            known_.note_flow(view.sender, view.receiver.real.address, view.transport, now);
+        }
+        auto further = rewrite(message, view, now);
+        if (!forwarded) further.clear();
 
         std::optional<Refusal> refusal;
         const auto bodies = read_bodies(message, refusal);
@@ -307,12 +359,25 @@ class Engine::Implementation {
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
             const Perspective perspective{
                 inside, peer, {message, outgoing, names.from_tag, names.to_tag, names.branch}};
-            if (outgoing) own = read_own_streams(bodies, message.text(), owner(inside), media_);
-            if (!bodies.empty() && !refusal) refusal = refused_before(perspective);
-            follow(packet, perspective, bodies, own, refusal, now);
+            const bool asks = !bodies.empty() || (outgoing && !further.empty());
+            if (asks && !refusal) refusal = refused_before(perspective);
+            Reach reach;
+            if (outgoing) {
+                own = read_own_streams(bodies, message.text(), owner(inside), media_);
+                if (!refusal) reach = map_further(packet, perspective, further, refusal, now);
+            }
+            const bool followed = follow(packet, perspective, bodies, own, reach, refusal, now);
+            if (outgoing && !followed && !refusal) lend(perspective, reach, further, refusal, now);
+            for (const auto& key : reach.holes)
+                media_.drop_unused({key.mapping});
+            if (reach.is_new) {
+                decision_.edits.clear();
+                (void)rewrite(message, view, now);
+            }
         };
         if (view.sender.inside) look(view.sender, view.receiver, true);
         if (view.receiver.inside) look(view.receiver, view.sender, false);
+        note_registration(message, view, now);
         gateway_flows_.note_message(packet, message, names.branch);
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 
@@ -326,6 +391,11 @@ class Engine::Implementation {
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
         if (refusal) apply(*refusal);
         if (decision_.open.empty()) release_unwanted(now);
+    }
+
+    std::vector<FurtherPort> rewrite(const sip::Message& message, const NatView& view, Time now) {
+        return rewrite_headers(message, view, {spellings_, known_}, decision_.edits,
+                               settings_.rewrite_request_uri, now);
     }
 
     MediaOwner owner(const Party& inside) const { return {inside, settings_.media_hosts}; }
@@ -361,25 +431,26 @@ class Engine::Implementation {
         decision_.breaks_msrp = view.sender.translated() && has_unreachable_msrp(bodies);
     }
 
-    /// Follows the call of this message, if it is part of one. Its media, if it can't be had, is
-    /// left out and `refusal` says why.
-    void follow(const Packet& packet, const Perspective& perspective, Bodies bodies,
-                const std::vector<OwnStream>& own, std::optional<Refusal>& refusal, Time now) {
+    /// Follows the call of this message; false if it is part of none. Its media, if it can't be had,
+    /// is left out and `refusal` says why.
+    bool follow(const Packet& packet, const Perspective& perspective, Bodies bodies,
+                const std::vector<OwnStream>& own, const Reach& reach,
+                std::optional<Refusal>& refusal, Time now) {
         const auto& seen = perspective.seen;
         auto id = book_.find(seen, perspective.inside.real.address, perspective.peer.real.address);
         // A host that reaches itself through the gateway is both sides of one call.
         const auto same = [&id](const Change& other) { return other.id == id; };
-        if (id && std::ranges::any_of(changes_, same)) return;
+        if (id && std::ranges::any_of(changes_, same)) return true;
         Change change{};
         if (id) {
             change.before = book_.at(*id);
         } else {
-            if (!begins_call(seen, !bodies.empty())) return;
+            if (!begins_call(seen, !bodies.empty())) return false;
             id = book_.add(new_call(packet, perspective, now), settings_);
             if (!id) {
                 if (seen.outgoing && !bodies.empty())
                     refuse(perspective, Reason::call_limit, "", refusal);
-                return;
+                return false;
             }
         }
         change.id = *id;
@@ -409,6 +480,7 @@ class Engine::Implementation {
         }
         for (const auto& remote : unroutable_)
             call.avoid(remote);
+        if (call.state != Call::State::ended) call.add_signalling(reach.holes);
         open_wanted(call, change);
         if (packet.gateway != GatewayEnd::none && !call.holes.empty()) {
             gateway_flows_.note_media(packet.flow.original);
@@ -422,6 +494,7 @@ class Engine::Implementation {
         book_.schedule(*id);
         if (!change.before || !is_same_on_file(*change.before, call)) note_changed(*id);
         changes_.push_back(std::move(change));
+        return true;
     }
 
     /// An INVITE does; so does what can only be part of a call that began before this process.
@@ -508,15 +581,26 @@ class Engine::Implementation {
         std::vector<MediaFlows> flows;
         for (const auto& hole : call.holes) {
             if (hole.remote) continue;  // every mapping in use has an inbound hole
+            const auto* mapping = media_.find(hole.mapping);
+            if (mapping->media == ExpectClass::signalling) continue;
             const auto& [outside, transport, inside] = hole.mapping;
-            flows.push_back({transport, inside, media_.find(hole.mapping)->outside});
+            flows.push_back({transport, inside, mapping->outside});
         }
         return flows;
     }
 
     void save(const Call& call, SavedState& state) const {
         state.calls.push_back(call);
-        for (const auto& hole : call.holes) {
+        save(call.holes, state);
+    }
+
+    void save(const Lease& lease, SavedState& state) const {
+        state.leases.push_back(lease);
+        save(lease.holes, state);
+    }
+
+    void save(const std::vector<HoleKey>& holes, SavedState& state) const {
+        for (const auto& hole : holes) {
             if (hole.remote) continue;  // every mapping in use has an inbound hole
             state.mappings.push_back({hole.mapping, *media_.find(hole.mapping)});
         }
@@ -526,6 +610,106 @@ class Engine::Implementation {
         auto& call = book_.at(id);
         call.saved_deadline = call.deadline;
         changed_.push_back(id);
+    }
+
+    // --- signalling on further ports ----------------------------------------------------------
+
+    Reach map_further(const Packet& packet, const Perspective& perspective,
+                      const std::vector<FurtherPort>& further, std::optional<Refusal>& refusal,
+                      Time now) {
+        const auto& inside = perspective.inside;
+        const auto& peer = perspective.peer;
+        const auto transport = packet.flow.original.transport;
+        Reach reach;
+        for (const auto& [port, in_contact] : further) {
+            const MediaKey key{inside.shown.address, transport, {inside.real.address, port}};
+            const auto* mapping = media_.find(key);
+            const bool is_new = mapping == nullptr || mapping->uses.empty();
+            // It has spoken from there already: that flow's outside port is this one's.
+            if (is_new && known_.by_real(inside, port, peer.real.address, transport, now)) continue;
+            const auto mapped =
+                media_.map({key}, ExpectClass::signalling,
+                           {packet.flow.original, packet.direction, key.inside.address});
+            if (mapped != Mapped::done) {
+                refuse(perspective, reason_of(mapped), key.inside.text(), refusal);
+                for (const auto& hole : reach.holes)
+                    media_.drop_unused({hole.mapping});
+                return {};
+            }
+            reach.is_new = reach.is_new || is_new;
+            add_ways(key, peer, reach.holes);
+        }
+        std::ranges::sort(reach.holes);
+        return reach;
+    }
+
+    /// In for whom the settings name, out for the peer.
+    void add_ways(const MediaKey& key, const Party& peer, std::vector<HoleKey>& holes) const {
+        switch (settings_.signalling_source) {
+            case SignallingSource::registrar:
+                holes.push_back({key, std::nullopt, peer.real.address});
+                break;
+            case SignallingSource::listed:
+                for (const auto& address : settings_.signalling_peers)
+                    holes.push_back({key, std::nullopt, address});
+                break;
+            case SignallingSource::any:
+                holes.push_back({key, std::nullopt});
+                break;
+        }
+        if (!peer.translated()) holes.push_back({key, peer.real});
+    }
+
+    /// For a message that is part of no call.
+    void lend(const Perspective& perspective, const Reach& reach,
+              const std::vector<FurtherPort>& further, std::optional<Refusal>& refusal, Time now) {
+        const auto& message = perspective.seen.message;
+        for (const auto& [port, in_contact] : further) {
+            std::vector<HoleKey> holes;
+            std::ranges::copy_if(reach.holes, std::back_inserter(holes), [&](const HoleKey& key) {
+                return key.mapping.inside.port == port;
+            });
+            if (holes.empty()) continue;
+            const LeaseName name{perspective.inside.real.address, perspective.peer.real.address,
+                                 std::string(message.value(HeaderKind::call_id)),
+                                 holes.front().mapping};
+            const auto* present = leases_.find(name);
+            LeaseChange change{name, present ? std::optional(*present) : std::nullopt, {}};
+            Lease lease = present ? *present : Lease{name, {}, {}, {}};
+            change.acquired = difference(holes, lease.holes);
+            lease.holes.insert(lease.holes.end(), change.acquired.begin(), change.acquired.end());
+            std::ranges::sort(lease.holes);
+            lease.until = std::max(lease.until, now + lease_time(message, in_contact));
+            lease.asked = expiry_of(message, name.mapping.inside, kUnsaidExpiry);
+            const auto until = lease.until;
+            if (!leases_.put(std::move(lease), settings_)) {
+                refuse(perspective, Reason::binding_limit, name.mapping.inside.text(), refusal);
+                return;
+            }
+            for (const auto& key : change.acquired) {
+                if (media_.acquire(key)) decision_.open.push_back(media_.hole(key));
+            }
+            if (!change.before || until - change.before->until > kStaleDeadline ||
+                !change.acquired.empty()) {
+                changed_leases_.insert(name);
+            }
+            lease_changes_.push_back(std::move(change));
+        }
+    }
+
+    /// The 2xx to a REGISTER says how long its Contacts are called.
+    void note_registration(const sip::Message& message, const NatView& view, Time now) {
+        if (message.is_request() || message.method() != Method::reg || message.status() < 200 ||
+            message.status() >= 300 || !view.receiver.translated()) {
+            return;
+        }
+        for (auto& lease : leases_.of(view.receiver.real.address, view.sender.real.address,
+                                      message.value(HeaderKind::call_id))) {
+            const auto& outside = media_.find(lease.name.mapping)->outside;
+            lease.until = now + expiry_of(message, outside, lease.asked) + kTransactionTime;
+            changed_leases_.insert(lease.name);
+            (void)leases_.put(std::move(lease), settings_);
+        }
     }
 
     // --- holes --------------------------------------------------------------------------------
@@ -562,6 +746,16 @@ class Engine::Implementation {
     }
 
     void undo() {
+        for (auto& change : std::views::reverse(lease_changes_)) {
+            for (const auto& key : change.acquired)
+                media_.undo(key);
+            if (change.before) {
+                (void)leases_.put(*std::move(change.before), settings_);
+            } else {
+                leases_.erase(change.name);
+            }
+        }
+        lease_changes_.clear();
         for (auto& change : std::views::reverse(changes_)) {
             for (const auto& key : change.acquired)
                 media_.undo(key);
@@ -576,7 +770,7 @@ class Engine::Implementation {
     }
 
     /// False when there is nothing more to ask: decision_ is final.
-    bool learn(const KernelAnswer& answer, Time now) {
+    bool learn(const Packet& packet, const KernelAnswer& answer, Time now) {
         const bool exhausted = ++attempts_ >= kMostAttempts;
         if (answer.kind == KernelAnswer::Kind::entry_exists) {
             decision_ = {};
@@ -590,6 +784,10 @@ class Engine::Implementation {
             }
         } else if (answer.kind == KernelAnswer::Kind::no_route && !exhausted) {
             unroutable_.push_back(answer.endpoint.address);
+        } else if (answer.kind == KernelAnswer::Kind::flow_exists && !exhausted) {
+            const auto view = view_of(packet);
+            known_.note_flow({answer.inside, answer.endpoint, true}, view.receiver.real.address,
+                             view.transport, now);
         } else if (!kernel_refusal_) {
             kernel_refusal_ = answer.text.empty() ? "too many attempts" : answer.text;
         } else {
@@ -675,6 +873,10 @@ class Engine::Implementation {
         return decision;
     }
 
+    std::vector<CallId> changed_;
+    std::set<LeaseName> changed_leases_;
+    LeaseBook leases_;
+    KnownEndpoints known_;
     Spellings spellings_;
     BoundedTable<RefusalKey, Refusal, RefusalHash> refusals_{kMostRefusals};
     GatewayFlows gateway_flows_;
@@ -682,6 +884,7 @@ class Engine::Implementation {
     // Between handle() and the last settle() of one packet.
     Decision decision_;
     std::vector<Change> changes_;
+    std::vector<LeaseChange> lease_changes_;
     std::vector<IpAddress> unroutable_;
     std::optional<std::string> kernel_refusal_;
     int attempts_ = 0;
@@ -730,7 +933,7 @@ SavedState Engine::save() const {
     return implementation_->save();
 }
 bool Engine::has_changes() const {
-    return !implementation_->changed_.empty();
+    return implementation_->has_changes();
 }
 SavedState Engine::take_changes() {
     return implementation_->take_changes();

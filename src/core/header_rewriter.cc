@@ -1,5 +1,6 @@
 #include "core/header_rewriter.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -19,18 +20,20 @@ enum class Named : std::uint8_t { sender, receiver, both, neither };
 
 class HeaderRewriter {
   public:
-    HeaderRewriter(const sip::Message& message, const NatView& view, Spellings& spellings,
-                   std::vector<Edit>& edits)
+    HeaderRewriter(const sip::Message& message, const NatView& view, HeaderMemory memory,
+                   std::vector<Edit>& edits, Time now)
         : message_(message),
           text_(message.text()),
           sender_(view.sender),
           receiver_(view.receiver),
           transport_(view.transport),
           signed_(message.find(HeaderKind::identity) != nullptr),
-          spellings_(spellings),
+          spellings_(memory.spellings),
+          known_(memory.known),
+          now_(now),
           edits_(edits) {}
 
-    void run(RewriteRequestUri which) {
+    std::vector<FurtherPort> run(RewriteRequestUri which) {
         recall();
         if (message_.is_request() && !(which == RewriteRequestUri::unless_digest && digested())) {
             request_uri();
@@ -56,6 +59,7 @@ class HeaderRewriter {
         if (message_.is_request() && sender_.translated()) {
             spellings_.note_request(sender_, receiver_, transaction_, std::move(written_));
         }
+        return std::move(further_);
     }
 
   private:
@@ -108,12 +112,16 @@ class HeaderRewriter {
 
     void own_via(const sip::Via& via) {
         const auto port = default_port(via);
-        const bool inside = names(via.sent_by, sender_.real, port);
+        const bool inside = via.sent_by.address == sender_.real.address;
         if (!inside && !names(via.sent_by, sender_.shown, port)) return;
+        const auto own = inside ? sender_at(via.sent_by.port.value_or(port)) : sender_;
+        const bool is_answered_there = equal_ignoring_case(via.transport, "UDP") && !via.rport;
+        if (inside && is_answered_there) note_further(via.sent_by.port.value_or(port), false);
+        if (!own) return;
         written_.sent_by = via.sent_by.whole.in(text_);
         written_.via_edited = inside;
         if (!inside) return;
-        replace(via.sent_by.whole, canonical(via.sent_by, sender_.shown, port), Place::via,
+        replace(via.sent_by.whole, canonical(via.sent_by, own->shown, port), Place::via,
                 Why::sender_outside);
         if (names_host(via.maddr, sender_.real.address)) {
             replace(via.maddr->host, sender_.shown.address.text(), Place::via, Why::sender_outside);
@@ -123,11 +131,13 @@ class HeaderRewriter {
     void returning_via(const sip::Via& via) {
         const auto port = default_port(via);
         if (answered_ != nullptr && !answered_->via_edited) return;
-        if (!names(via.sent_by, receiver_.shown, port)) return;
+        if (via.sent_by.address != receiver_.shown.address) return;
+        const auto own = receiver_at(via.sent_by.port.value_or(port));
+        if (!own) return;
         if (answered_ != nullptr) {
             replace(via.sent_by.whole, answered_->sent_by, Place::via, Why::restored);
         } else {
-            replace(via.sent_by.whole, canonical(via.sent_by, receiver_.real, port), Place::via,
+            replace(via.sent_by.whole, canonical(via.sent_by, own->real, port), Place::via,
                     Why::receiver_inside);
         }
         for (const auto* host : {&via.received, &via.maddr}) {
@@ -162,20 +172,25 @@ class HeaderRewriter {
 
     /// True when the URI names the sender.
     bool from_sender(const sip::Uri& uri, const HeaderRule& rule) {
-        const bool inside = names(uri, sender_.real);
+        const bool inside = names_host(uri, sender_.real.address);
         if (!inside && !names(uri, sender_.shown)) return false;
-        note(uri, rule, inside ? sender_.real.address : sender_.shown.address);
-        if (inside) {
-            translate(uri, sender_.real, sender_.shown, rule.place, Why::sender_outside);
-        }
+        const auto own = inside ? sender_at(port_of(uri)) : sender_;
+        const bool is_reached_there =
+            rule.kind == HeaderKind::contact && uri.scheme == sip::Scheme::sip;
+        if (inside && is_reached_there) note_further(port_of(uri), true);
+        if (!own) return false;
+        note(uri, rule, *own, inside ? own->real.address : own->shown.address);
+        if (inside) translate(uri, own->real, own->shown, rule.place, Why::sender_outside);
         return true;
     }
 
     void towards_receiver(const sip::Uri& uri, const HeaderRule& rule) {
-        if (!same_transport(uri) || !names(uri, receiver_.shown)) return;
-        const auto* written = written_uri(uri, rule);
+        if (!same_transport(uri) || !names_host(uri, receiver_.shown.address)) return;
+        const auto own = receiver_at(port_of(uri));
+        if (!own) return;
+        const auto* written = written_uri(uri, rule, *own);
         if (written == nullptr) {
-            translate(uri, receiver_.shown, receiver_.real, rule.place, Why::receiver_inside);
+            translate(uri, own->shown, own->real, rule.place, Why::receiver_inside);
             return;
         }
         replace(uri.host.whole, written->host_port, rule.place, Why::restored);
@@ -198,19 +213,21 @@ class HeaderRewriter {
         }
     }
 
-    void note(const sip::Uri& uri, const HeaderRule& rule, const IpAddress& own) {
+    void note(const sip::Uri& uri, const HeaderRule& rule, const Party& writer,
+              const IpAddress& own) {
         const bool has_maddr = names_host(uri.maddr, own);
-        spellings_.note_uri(sender_, receiver_, memory_of(rule), name_of(uri, rule, own),
+        spellings_.note_uri(writer, receiver_, memory_of(rule), name_of(uri, rule, own),
                             {std::string(uri.host.whole.in(text_)),
                              std::string(has_maddr ? uri.maddr->host.in(text_) : "")});
     }
 
-    const WrittenUri* written_uri(const sip::Uri& uri, const HeaderRule& rule) {
-        const auto name = name_of(uri, rule, receiver_.shown.address);
-        const auto* written = spellings_.uri(receiver_, sender_, memory_of(rule), name);
+    const WrittenUri* written_uri(const sip::Uri& uri, const HeaderRule& rule,
+                                  const Party& writer) {
+        const auto name = name_of(uri, rule, writer.shown.address);
+        const auto* written = spellings_.uri(writer, sender_, memory_of(rule), name);
         if (written != nullptr || rule.rule == Rule::path) return written;
         // Others refer to a party by the Contact that it gave them.
-        return spellings_.uri(receiver_, sender_, HeaderKind::contact, name);
+        return spellings_.uri(writer, sender_, HeaderKind::contact, name);
     }
 
     static HeaderKind memory_of(const HeaderRule& rule) {
@@ -341,6 +358,27 @@ class HeaderRewriter {
 
     // --- both -----------------------------------------------------------------------------------
 
+    /// The sender at this port of its own; nothing when nobody outside could reach it there.
+    [[nodiscard]] std::optional<Party> sender_at(Port real) {
+        return known_.by_real(sender_, real, receiver_.real.address, transport_, now_);
+    }
+    /// The receiver at this port of its outside address.
+    [[nodiscard]] std::optional<Party> receiver_at(Port shown) {
+        return known_.by_shown(receiver_, shown, sender_.real.address, transport_, now_);
+    }
+
+    void note_further(Port port, bool in_contact) {
+        if (transport_ != Transport::udp || port == sender_.real.port || port < kFirstUserPort) {
+            return;
+        }
+        const auto same = std::ranges::find(further_, port, &FurtherPort::port);
+        if (same != further_.end()) {
+            same->in_contact = same->in_contact || in_contact;
+        } else if (further_.size() < kMostFurtherPorts) {
+            further_.push_back({port, in_contact});
+        }
+    }
+
     [[nodiscard]] bool same_transport(const sip::Uri& uri) const {
         return uri.transport.empty() || equal_ignoring_case(uri.transport, to_text(transport_));
     }
@@ -357,7 +395,10 @@ class HeaderRewriter {
     Transport transport_;
     bool signed_;  ///< From and To are not ours to change
     Spellings& spellings_;
+    KnownEndpoints& known_;
+    Time now_;
     std::vector<Edit>& edits_;
+    std::vector<FurtherPort> further_;
     std::string transaction_;  ///< the top Via's branch, or what there is in its place
     WrittenRequest written_;
     const WrittenRequest* answered_ = nullptr;
@@ -365,10 +406,11 @@ class HeaderRewriter {
 
 }  // namespace
 
-void rewrite_headers(const sip::Message& message, const NatView& view, Spellings& spellings,
-                     std::vector<Edit>& edits, RewriteRequestUri request_uri) {
-    if (!view.sender.translated() && !view.receiver.translated()) return;
-    HeaderRewriter(message, view, spellings, edits).run(request_uri);
+std::vector<FurtherPort> rewrite_headers(const sip::Message& message, const NatView& view,
+                                         HeaderMemory memory, std::vector<Edit>& edits,
+                                         RewriteRequestUri request_uri, Time now) {
+    if (!view.sender.translated() && !view.receiver.translated()) return {};
+    return HeaderRewriter(message, view, memory, edits, now).run(request_uri);
 }
 
 }  // namespace sipnat

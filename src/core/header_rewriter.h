@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "core/known_endpoints.h"
 #include "core/spelling.h"
 #include "sipnat/core/decision.h"
 #include "sipnat/core/nat_view.h"
@@ -13,8 +14,26 @@
 
 namespace sipnat {
 
-/// Appends the edits in no particular order and remembers what the sender wrote.
-void rewrite_headers(const sip::Message& message, const NatView& view, Spellings& spellings,
-                     std::vector<Edit>& edits, RewriteRequestUri request_uri);
+/// What earlier messages left.
+struct HeaderMemory {
+    Spellings& spellings;
+    KnownEndpoints& known;
+};
+
+/// A port of the sender's host, other than its packet's, at which it wants to be reached.
+struct FurtherPort {
+    Port port{};
+    bool in_contact = false;  ///< else the answer to this request goes there (RFC 3261 18.2.2)
+
+    bool operator==(const FurtherPort&) const = default;
+};
+inline constexpr std::size_t kMostFurtherPorts = 8;
+
+/// Appends the edits in no particular order and remembers what the sender wrote. Gives the further
+/// ports of 1024 and up, translated or not: of Contact, and of a request's top Via over UDP without
+/// rport (RFC 3581 4), at most kMostFurtherPorts.
+std::vector<FurtherPort> rewrite_headers(const sip::Message& message, const NatView& view,
+                                         HeaderMemory memory, std::vector<Edit>& edits,
+                                         RewriteRequestUri request_uri, Time now);
 
 }  // namespace sipnat

@@ -7,7 +7,6 @@ namespace sipnat {
 
 namespace {
 
-constexpr Port kFirstOpenPort{1024};
 constexpr std::uint16_t kMostPairs = 8;           // of m=audio 4000/8
 constexpr std::size_t kMostRemoteCandidates = 8;  // of one stream: two expectations a host are many
 
@@ -44,7 +43,7 @@ Port rtcp_port(const sdp::Media& media, int pair) {
 
 /// Ports past 65535 don't exist; those under 1024 are placeholders or servers.
 bool can_open(const sdp::Media& media, bool rtp) {
-    if (media.port < kFirstOpenPort || media.setup == sdp::Setup::active) return false;
+    if (media.port < kFirstUserPort || media.setup == sdp::Setup::active) return false;
     const int last = number(media.port) + (rtp ? 2 * media.count - 1 : 0);
     return media.count <= kMostPairs && last <= 65535;
 }
@@ -95,7 +94,7 @@ std::optional<MediaKey> key_of(const sdp::Location& at, Transport transport,
 
 /// Nobody connects to it there: the address is edited, the port stays.
 bool is_placeholder(const sdp::Candidate& candidate) {
-    return candidate.active || candidate.at.port < kFirstOpenPort;
+    return candidate.active || candidate.at.port < kFirstUserPort;
 }
 
 std::vector<MediaKey> further_candidates(const sdp::Media& line, const MediaOwner& owner,
@@ -116,7 +115,7 @@ bool may_be_reached(const Endpoint& remote, const Party& peer, const Party& insi
         !address.is_unspecified() && !address.is_multicast() && !address.is_limited_broadcast();
     const bool ours = address == inside.shown.address || address == inside.real.address;
     const bool known = !address.is_private() || address == peer.real.address;
-    return remote.port >= kFirstOpenPort && unicast && !address.is_loopback() &&
+    return remote.port >= kFirstUserPort && unicast && !address.is_loopback() &&
            !address.is_link_local() && !ours && known &&
            address.family() == inside.real.address.family();
 }
@@ -146,7 +145,7 @@ OwnStream read_own_stream(const sdp::Media& line, const sdp::Connection* connect
     // RTCP that goes to another host is not ours, and a=rtcp:9 is a placeholder.
     const auto& rtcp = line.rtcp_connection;
     const bool elsewhere = rtcp && rtcp->parsed != connection->parsed && !owner.has(rtcp->parsed);
-    const bool closed = line.rtcp_port_text && line.rtcp_port < kFirstOpenPort;
+    const bool closed = line.rtcp_port_text && line.rtcp_port < kFirstUserPort;
     if (elsewhere || closed) {
         stream.components.resize(1);
     } else if (rtcp && owner.has(rtcp->parsed)) {

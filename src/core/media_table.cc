@@ -9,8 +9,14 @@ namespace sipnat {
 
 namespace {
 
-auto use_of(Mapping& mapping, const std::optional<Endpoint>& remote) {
-    return std::ranges::find(mapping.uses, remote, &Mapping::Use::remote);
+auto use_of(Mapping& mapping, const HoleKey& key) {
+    return std::ranges::find_if(mapping.uses, [&key](const Mapping::Use& use) {
+        return use.remote == key.remote && use.from == key.from;
+    });
+}
+
+bool is_signalling(ExpectClass media) {
+    return media == ExpectClass::signalling;
 }
 
 bool needs_port(const MediaKey& key) {
@@ -78,6 +84,8 @@ Mapped MediaTable::map(const std::vector<MediaKey>& keys, ExpectClass media, con
             found->second.master = anchor.master;
             found->second.inside_sends = anchor.inside_sends;
             found->second.media = media;
+        } else if (is_signalling(found->second.media) != is_signalling(media)) {
+            return Mapped::no_port;
         }
     }
     if (missing.empty()) return Mapped::done;
@@ -132,17 +140,17 @@ void MediaTable::add(const MediaKey& key, Port port, ExpectClass media, const An
 
 bool MediaTable::acquire(const HoleKey& key) {
     auto& mapping = mappings_.at(key.mapping);
-    if (const auto use = use_of(mapping, key.remote); use != mapping.uses.end()) {
+    if (const auto use = use_of(mapping, key); use != mapping.uses.end()) {
         ++use->users;
         return false;
     }
-    mapping.uses.push_back({key.remote, 1});
+    mapping.uses.push_back({key.remote, key.from, 1});
     return true;
 }
 
 bool MediaTable::release(const HoleKey& key, Time now) {
     auto& mapping = mappings_.at(key.mapping);
-    const auto use = use_of(mapping, key.remote);
+    const auto use = use_of(mapping, key);
     if (use == mapping.uses.end()) std::abort();
     if (--use->users > 0) return false;
     mapping.uses.erase(use);
@@ -157,7 +165,7 @@ bool MediaTable::release(const HoleKey& key, Time now) {
 
 void MediaTable::undo(const HoleKey& key) {
     auto& mapping = mappings_.at(key.mapping);
-    const auto use = use_of(mapping, key.remote);
+    const auto use = use_of(mapping, key);
     if (use == mapping.uses.end()) std::abort();
     if (--use->users == 0) mapping.uses.erase(use);
     drop_unused({key.mapping});
@@ -173,6 +181,11 @@ Hole MediaTable::hole(const HoleKey& key) const {
     hole.inside = key.mapping.inside;
     hole.outside = mapping.outside;
     hole.remote = key.remote;
+    hole.from = key.from;
+    hole.shares_port =
+        !key.remote && std::ranges::any_of(mapping.uses, [&key](const Mapping::Use& use) {
+            return !use.remote && use.from != key.from;
+        });
     return hole;
 }
 

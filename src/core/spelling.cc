@@ -19,8 +19,17 @@ std::size_t Spellings::Hash::operator()(const Key& key) const noexcept {
         hash_mix(std::hash<std::string>{}(key.name), static_cast<std::size_t>(key.header)));
 }
 
-Spellings::Key Spellings::key(const Party& inside, const Party& remote, std::string_view name,
-                              sip::HeaderKind header) {
+/// A host may be answered on another flow than it asked on.
+Spellings::Key Spellings::key_of_host(const Party& inside, const Party& remote,
+                                      std::string_view name) {
+    return {{inside.real.address, Port{}},
+            remote.real.address,
+            std::string(name),
+            sip::HeaderKind::other};
+}
+
+Spellings::Key Spellings::key_of_endpoint(const Party& inside, const Party& remote,
+                                          sip::HeaderKind header, std::string_view name) {
     return {inside.real, remote.real.address, std::string(name), header};
 }
 
@@ -28,49 +37,49 @@ void Spellings::note_request(const Party& inside, const Party& remote, std::stri
                              WrittenRequest written) {
     if (transaction.empty() || transaction.size() > kLongestName) return;
     if (written.sent_by.size() > kLongestText) return;
-    requests_.put(key(inside, remote, transaction), std::move(written));
+    requests_.put(key_of_host(inside, remote, transaction), std::move(written));
 }
 
 const WrittenRequest* Spellings::request(const Party& inside, const Party& remote,
                                          std::string_view transaction) {
     if (transaction.empty() || transaction.size() > kLongestName) return nullptr;
-    return requests_.find(key(inside, remote, transaction));
+    return requests_.find(key_of_host(inside, remote, transaction));
 }
 
 void Spellings::note_uri(const Party& inside, const Party& remote, sip::HeaderKind header,
                          std::string_view name, WrittenUri written) {
     if (name.size() > kLongestName || written.host_port.size() > kLongestText) return;
-    uris_.put(key(inside, remote, name, header), std::move(written));
+    uris_.put(key_of_endpoint(inside, remote, header, name), std::move(written));
 }
 
 const WrittenUri* Spellings::uri(const Party& inside, const Party& remote, sip::HeaderKind header,
                                  std::string_view name) {
     if (name.size() > kLongestName) return nullptr;
-    return uris_.find(key(inside, remote, name, header));
+    return uris_.find(key_of_endpoint(inside, remote, header, name));
 }
 
 void Spellings::note_identity(const Party& inside, const Party& remote, std::string_view call_id,
                               std::string_view host) {
     if (call_id.size() > kLongestName) return;
-    identities_.put(key(inside, remote, call_id), std::string(host));
+    identities_.put(key_of_host(inside, remote, call_id), std::string(host));
 }
 
 const std::string* Spellings::identity(const Party& inside, const Party& remote,
                                        std::string_view call_id) {
     if (call_id.size() > kLongestName) return nullptr;
-    return identities_.find(key(inside, remote, call_id));
+    return identities_.find(key_of_host(inside, remote, call_id));
 }
 
 void Spellings::note_user(const Party& inside, const Party& remote, std::string_view user,
                           std::string_view host) {
     if (user.size() > kLongestName) return;
-    users_.put(key(inside, remote, user), std::string(host));
+    users_.put(key_of_host(inside, remote, user), std::string(host));
 }
 
 const std::string* Spellings::host_of_user(const Party& inside, const Party& remote,
                                            std::string_view user) {
     if (user.size() > kLongestName) return nullptr;
-    return users_.find(key(inside, remote, user));
+    return users_.find(key_of_host(inside, remote, user));
 }
 
 }  // namespace sipnat

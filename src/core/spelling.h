@@ -39,7 +39,8 @@ class Spellings {
     [[nodiscard]] const WrittenRequest* request(const Party& inside, const Party& remote,
                                                 std::string_view transaction);
 
-    /// `name` is what of a URI stays the same on both sides: its user part, and more in a route.
+    /// `inside` is the endpoint that the URI names. `name` is what of it stays the same on both
+    /// sides: its user part, and more in a route.
     void note_uri(const Party& inside, const Party& remote, sip::HeaderKind header,
                   std::string_view name, WrittenUri written);
     [[nodiscard]] const WrittenUri* uri(const Party& inside, const Party& remote,
@@ -59,7 +60,7 @@ class Spellings {
 
   private:
     struct Key {
-        Endpoint inside;
+        Endpoint inside;  ///< its host alone (port 0) but for a URI
         IpAddress remote;
         std::string name;
         sip::HeaderKind header = sip::HeaderKind::other;  ///< of a URI
@@ -68,8 +69,9 @@ class Spellings {
     struct Hash {
         std::size_t operator()(const Key& key) const noexcept;
     };
-    static Key key(const Party& inside, const Party& remote, std::string_view name,
-                   sip::HeaderKind header = sip::HeaderKind::other);
+    static Key key_of_host(const Party& inside, const Party& remote, std::string_view name);
+    static Key key_of_endpoint(const Party& inside, const Party& remote, sip::HeaderKind header,
+                               std::string_view name);
 
     static constexpr std::size_t kCapacity = 16384;  // each; some 300 bytes an entry
     BoundedTable<Key, WrittenRequest, Hash> requests_{kCapacity};

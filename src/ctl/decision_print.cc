@@ -21,7 +21,7 @@ Json hole_json(const Hole& hole) {
     return {{"class", to_text(hole.media)},
             {"inside", hole.inside.text()},
             {"outside", hole.outside.text()},
-            {"remote", hole.remote ? hole.remote->text() : "any"},
+            {"remote", remote_text(hole)},
             {"protocol", to_text(hole.transport)}};
 }
 
@@ -58,7 +58,7 @@ void explain_holes(const std::vector<Hole>& holes, std::string_view what, std::s
     for (const auto& hole : holes) {
         fmt::format_to(std::back_inserter(text), "{} {}/{}: inside {}, outside {}, remote {}\n",
                        what, to_text(hole.media), to_text(hole.transport), hole.inside.text(),
-                       hole.outside.text(), hole.remote ? hole.remote->text() : "any");
+                       hole.outside.text(), remote_text(hole));
     }
 }
 

@@ -25,16 +25,23 @@ KernelAnswer refused_expectation(const Error& error) {
     return answer;
 }
 
+/// The outside ports that these holes are the first, or the last, to use.
 std::vector<Endpoint> guarded(std::span<const Hole> holes) {
     std::vector<Endpoint> endpoints;
     for (const auto& hole : holes) {
         const bool in_set =
             hole.outside.address.family() == Family::ipv4 && hole.transport == Transport::udp;
-        if (!hole.remote && hole.inside != hole.outside && in_set) {
+        if (!hole.remote && !hole.shares_port && hole.inside != hole.outside && in_set) {
             endpoints.push_back(hole.outside);
         }
     }
     return endpoints;
+}
+
+std::vector<Endpoint> guarded_signalling(std::span<const Hole> holes) {
+    std::vector<Hole> signalling;
+    std::ranges::copy_if(holes, std::back_inserter(signalling), is_signalling);
+    return guarded(signalling);
 }
 
 std::vector<netfilter::SetElement> elements(
@@ -57,11 +64,13 @@ std::vector<Expectation> to_expectations(const std::vector<Hole>& holes) {
 }  // namespace
 
 Executor::Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
-                   netfilter::Routes routes, netfilter::MediaGuard guard)
+                   netfilter::Routes routes, netfilter::MediaGuard guard,
+                   netfilter::EndpointSet signalling)
     : conntrack_(std::move(conntrack)),
       expectations_(std::move(expectations)),
       routes_(std::move(routes)),
-      guard_(std::move(guard)) {}
+      guard_(std::move(guard)),
+      signalling_(std::move(signalling)) {}
 
 Result<Executor> Executor::open() {
     auto conntrack = netfilter::Conntrack::open();
@@ -72,12 +81,15 @@ Result<Executor> Executor::open() {
     if (!routes) return tl::unexpected(routes.error());
     auto guard = netfilter::MediaGuard::open(netfilter::kMediaSet);
     if (!guard) return tl::unexpected(guard.error());
+    auto signalling = netfilter::EndpointSet::open(netfilter::kSignallingSet);
+    if (!signalling) return tl::unexpected(signalling.error());
     return Executor(*std::move(conntrack), *std::move(expectations), *std::move(routes),
-                    *std::move(guard));
+                    *std::move(guard), *std::move(signalling));
 }
 
 KernelAnswer Executor::open_holes(const Decision& decision, std::uint32_t mark) {
     if (auto obstacle = find_obstacle(decision, routes_)) return *obstacle;
+    if (auto flow = find_signalling_flow(decision.open, conntrack_)) return *flow;
 
     // From here on a packet to one of these ports that nobody expects makes no entry.
     const auto ports = guarded(decision.open);
@@ -85,7 +97,12 @@ KernelAnswer Executor::open_holes(const Decision& decision, std::uint32_t mark) 
         // One that rests from an earlier call loses its lifetime.
         if (auto done = guard_.update(ports, elements(ports)); !done) return refused(done.error());
     }
+    const auto signalling = guarded_signalling(decision.open);
     auto answer = open_guarded(decision, mark);
+    if (answer.kind == Kind::done && !signalling.empty()) {
+        auto done = signalling_.update(signalling, elements(signalling));
+        if (!done) answer.text = done.error().text();
+    }
     if (answer.kind != Kind::done && !ports.empty()) {
         // They are given back, perhaps to a service of the gateway's.
         if (auto done = guard_.update(ports, {}); !done) answer.text += "; " + done.error().text();
@@ -167,6 +184,10 @@ Result<void> Executor::close_holes(std::span<const Hole> holes) {
     for (const auto& hole : holes) {
         if (auto done = expectations_.remove(to_expectation(hole)); !done) result = done;
     }
+    const auto signalling = guarded_signalling(holes);
+    if (!signalling.empty()) {
+        if (auto done = signalling_.update(signalling, {}); !done) result = done;
+    }
     const auto ports = guarded(holes);
     if (ports.empty()) return result;
     if (auto done = guard_.update(ports, elements(ports, kRest)); !done) result = done;
@@ -209,16 +230,22 @@ Result<std::set<Endpoint>> Executor::foreign_endpoints(const MediaTable& media) 
 
 /// Guards the ports of these mappings, resting ones for their rest, and no others.
 Result<void> Executor::put_again(const MediaTable& media) {
-    const auto flush =
-        "flush set inet " + std::string(netfilter::kTable) + " " + netfilter::kMediaSet + "\n";
+    std::string flush;
+    for (const auto* set : {netfilter::kMediaSet, netfilter::kSignallingSet}) {
+        flush += "flush set inet " + std::string(netfilter::kTable) + " " + set + "\n";
+    }
     if (auto done = netfilter::run_ruleset(flush, netfilter::RulesetMode::load); !done) return done;
-    std::vector<netfilter::SetElement> ports;
+    std::vector<netfilter::SetElement> ports, signalling;
     for (const auto& [key, mapping] : media.mappings()) {
         if (key.inside == mapping.outside || key.transport != Transport::udp) continue;
         const auto lifetime = mapping.uses.empty() ? std::optional(kRest) : std::nullopt;
         ports.push_back({mapping.outside, lifetime});
+        if (mapping.media == ExpectClass::signalling && !lifetime) {
+            signalling.push_back({mapping.outside, std::nullopt});
+        }
     }
-    return guard_.update({}, ports);
+    if (auto done = guard_.update({}, ports); !done) return done;
+    return signalling_.update({}, signalling);
 }
 
 /// Those that no call of ours has. If the state file does not tell, perhaps of calls that are up.
@@ -226,7 +253,7 @@ Result<std::vector<Expectation>> Executor::unknown_expectations(const MediaTable
     std::set<Tuple> known;
     for (const auto& [key, mapping] : media.mappings()) {
         for (const auto& use : mapping.uses) {
-            known.insert(to_expectation(media.hole({key, use.remote})).match);
+            known.insert(to_expectation(media.hole({key, use.remote, use.from})).match);
         }
     }
     auto expectations = expectations_.dump();

@@ -40,7 +40,8 @@ class Executor : public MediaGate {
 
   private:
     Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
-             netfilter::Routes routes, netfilter::MediaGuard guard);
+             netfilter::Routes routes, netfilter::MediaGuard guard,
+             netfilter::EndpointSet signalling);
 
     [[nodiscard]] KernelAnswer open_guarded(const Decision& decision, std::uint32_t mark);
     [[nodiscard]] std::optional<KernelAnswer> make_entry(const EntryRequest& request,
@@ -53,6 +54,7 @@ class Executor : public MediaGate {
     netfilter::Expectations expectations_;
     netfilter::Routes routes_;
     netfilter::MediaGuard guard_;
+    netfilter::EndpointSet signalling_;
     bool entry_made_ = false;
     Knowledge knowledge_ = Knowledge::some_calls;
 };

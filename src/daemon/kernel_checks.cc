@@ -1,5 +1,6 @@
 #include "daemon/kernel_checks.h"
 
+#include <cerrno>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -81,6 +82,23 @@ std::optional<KernelAnswer> find_obstacle(const Decision& decision, netfilter::R
             if (!bound) return refused(bound.error());
             if (*bound) return KernelAnswer{Kind::port_taken, hole.outside, ""};
         }
+    }
+    return std::nullopt;
+}
+
+std::optional<KernelAnswer> find_signalling_flow(std::span<const Hole> holes,
+                                                 netfilter::Conntrack& conntrack) {
+    for (const auto& hole : holes) {
+        if (!is_signalling(hole) || !hole.remote) continue;
+        const auto found = conntrack.find({hole.inside, *hole.remote, hole.transport});
+        if (!found) {
+            if (found.error().code == ENOENT) continue;
+            return refused(found.error());
+        }
+        const auto& shown = found->tuples.reply.destination;
+        if (found->expected || shown == hole.outside || shown == hole.inside) continue;
+        if (shown.address != hole.outside.address) continue;
+        return KernelAnswer{Kind::flow_exists, shown, "", hole.inside};
     }
     return std::nullopt;
 }

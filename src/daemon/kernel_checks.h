@@ -20,6 +20,11 @@ namespace sipnat::daemon {
 [[nodiscard]] std::optional<KernelAnswer> find_obstacle(const Decision& decision,
                                                         netfilter::Routes& routes);
 
+/// An inside endpoint that is to get signalling has a translated flow to that peer already. Another
+/// outside port for it would clash with that flow, whose reply tuple is the same.
+[[nodiscard]] std::optional<KernelAnswer> find_signalling_flow(std::span<const Hole> holes,
+                                                               netfilter::Conntrack& conntrack);
+
 /// Deletes the flows of this origin that went through these mappings.
 [[nodiscard]] Result<void> delete_flows(netfilter::Conntrack& conntrack,
                                         std::span<const MediaFlows> ended,

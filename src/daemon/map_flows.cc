@@ -49,6 +49,13 @@ std::optional<Sides> sides_of(const FlowTuples& flow) {
     return std::nullopt;
 }
 
+/// Of signalling, though its mapping is the engine's.
+bool is_further(const MediaKey& key, const MediaTable& media) {
+    const auto* mapping = media.find(key);
+    return mapping != nullptr && mapping->media == ExpectClass::signalling &&
+           !mapping->uses.empty();
+}
+
 class KernelSockets : public FlowKernel {
   public:
     KernelSockets(netfilter::Conntrack conntrack, netfilter::Routes routes, netfilter::NatMaps maps)
@@ -124,6 +131,13 @@ FoundFlow MapFlows::find(const Tuple& packet, const MediaTable& media, Time now)
     if (const auto* mapping = map_->find_outside(packet.destination)) {
         return inbound(*mapping, packet, now);
     }
+    if (const auto target = further_target(packet, media)) {
+        return {KnownFlow{{packet, {*target, packet.source, packet.transport}},
+                          FlowDirection::original,
+                          FlowStanding::helped,
+                          0},
+                ""};
+    }
     if (const auto target = forward_target(packet.destination)) {
         return {KnownFlow{{packet, {*target, packet.source, packet.transport}},
                           FlowDirection::original,
@@ -154,6 +168,8 @@ FoundFlow MapFlows::confirmed(const FlowEntry& entry, const Tuple& packet, const
     found.flow = {entry.tuples,
                   packet == entry.tuples.original ? FlowDirection::original : FlowDirection::reply,
                   FlowStanding::helped, entry.mark};
+    // The endpoint has a mapping in the engine, perhaps since this flow was opened.
+    if (is_further({way->address, packet.transport, sides->inside}, media)) return found;
     const auto* mapping = map_->find_outside(sides->outside);
     const bool is_mapped = mapping != nullptr && mapping->inside == sides->inside;
     NatChanges changes;
@@ -188,9 +204,12 @@ FoundFlow MapFlows::outbound(const Tuple& packet, const MediaTable& media, Time 
     const auto way = way_out(packet);
     if (!way) return failed(way.error());
     if (*way == nullptr) return {};
-    if (media.find({(*way)->address, packet.transport, packet.source}) != nullptr) return {};
+    const MediaKey key{(*way)->address, packet.transport, packet.source};
     std::optional<Endpoint> outside;
-    if (const auto* mapping = map_->find((*way)->address, packet.source)) {
+    if (const auto* ours = media.find(key); ours != nullptr) {
+        if (!is_further(key, media)) return {};
+        outside = ours->outside;
+    } else if (const auto* mapping = map_->find((*way)->address, packet.source)) {
         outside = mapping->outside;
         if (auto done = touch(*outside, packet.destination.address, now); !done) {
             return failed(done.error());
@@ -276,8 +295,20 @@ Result<void> MapFlows::set_forwards(const std::vector<netfilter::PortForward>& f
     return changes.empty() ? Result<void>{} : kernel_->update(changes);
 }
 
+/// Where a Contact or Via on another port is really, if this packet's sender may come to it.
+std::optional<Endpoint> MapFlows::further_target(const Tuple& packet, const MediaTable& media) {
+    const auto key = media.find_outside(packet.destination, packet.transport);
+    if (!key || !is_further(*key, media)) return std::nullopt;
+    const auto& uses = media.find(*key)->uses;
+    const bool is_let_in = std::ranges::any_of(uses, [&packet](const Mapping::Use& use) {
+        return !use.remote && (!use.from || *use.from == packet.source.address);
+    });
+    return is_let_in ? std::optional(key->inside) : std::nullopt;
+}
+
 bool MapFlows::is_medias(const Endpoint& outside, const MediaTable& media) const {
-    return media.find_outside(outside, Transport::udp) || map_->is_left(outside);
+    const auto key = media.find_outside(outside, Transport::udp);
+    return (key && !is_further(*key, media)) || map_->is_left(outside);
 }
 
 /// Or the administrator's: without asking the kernel.

@@ -58,6 +58,8 @@ class MapFlows : public FlowSource {
                                       const MediaTable& media, Time now);
     [[nodiscard]] FoundFlow inbound(const SignallingMap::Mapping& mapping, const Tuple& packet,
                                     Time now);
+    [[nodiscard]] static std::optional<Endpoint> further_target(const Tuple& packet,
+                                                                const MediaTable& media);
     [[nodiscard]] std::optional<Endpoint> forward_target(const Endpoint& outside) const;
     [[nodiscard]] FoundFlow outbound(const Tuple& packet, const MediaTable& media, Time now);
     [[nodiscard]] Result<const config::Outside*> way_out(const Tuple& packet);

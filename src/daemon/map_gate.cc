@@ -91,6 +91,18 @@ std::vector<NatElement> media_elements(const Endpoint& inside, const Endpoint& o
             {NatSet::streams, inside, std::nullopt, std::nullopt, "", kMediaElementLife}};
 }
 
+std::vector<NatElement> signalling_elements(const Hole& hole, const std::string& interface) {
+    const auto& inside = hole.inside;
+    const auto& outside = hole.outside;
+    const NatElement in =
+        hole.from ? NatElement{NatSet::contacts, outside, inside, *hole.from, "", kMediaElementLife}
+                  : NatElement{NatSet::in, outside, inside, std::nullopt, "", kMediaElementLife};
+    if (hole.shares_port) return {in};
+    return {in,
+            {NatSet::out, inside, outside, std::nullopt, interface, kMediaElementLife},
+            {NatSet::signalling, outside, std::nullopt, std::nullopt, "", kMediaElementLife}};
+}
+
 NatElement media_guard(const Endpoint& outside) {
     return {NatSet::media, outside, std::nullopt, std::nullopt, "", kMediaElementLife};
 }
@@ -98,6 +110,15 @@ NatElement media_guard(const Endpoint& outside) {
 NatElement resting_guard(const Endpoint& outside) {
     return {NatSet::media, outside, std::nullopt, std::nullopt, "", kRest};
 }
+
+namespace {
+
+std::vector<NatElement> elements_of(const Hole& hole, const std::string& interface) {
+    return is_signalling(hole) ? signalling_elements(hole, interface)
+                               : media_elements(hole.inside, hole.outside, interface);
+}
+
+}  // namespace
 
 MapGate::MapGate(std::vector<config::Outside> outside, std::shared_ptr<SignallingMap> signalling,
                  std::unique_ptr<GateKernel> kernel)
@@ -128,18 +149,20 @@ KernelAnswer MapGate::open_holes(const Decision& decision, std::uint32_t /*mark*
             return {Kind::port_taken, hole.outside, ""};
         }
         // `out` has one place for both, and SDP may name any port.
-        if (signalling_->find(hole.outside.address, hole.inside) != nullptr) {
+        if (const auto* mapped = signalling_->find(hole.outside.address, hole.inside)) {
+            if (is_signalling(hole)) return {Kind::flow_exists, mapped->outside, "", hole.inside};
             return {Kind::refused, {}, hole.inside.text() + " has signalling, so no media"};
         }
         const auto* way = find_outside(outside_, hole.outside.address);
         if (way == nullptr) {
             return {Kind::refused, {}, hole.outside.address.text() + " is in no [[outside]]"};
         }
-        // One that rests from an earlier call loses its lifetime.
-        changes.remove.push_back(media_guard(hole.outside));
-        changes.add.push_back(media_guard(hole.outside));
-        std::ranges::move(media_elements(hole.inside, hole.outside, way->interface),
-                          std::back_inserter(changes.add));
+        if (!hole.shares_port) {
+            // One that rests from an earlier call loses its lifetime.
+            changes.remove.push_back(media_guard(hole.outside));
+            changes.add.push_back(media_guard(hole.outside));
+        }
+        std::ranges::move(elements_of(hole, way->interface), std::back_inserter(changes.add));
     }
     if (!changes.empty()) {
         auto answer = add_elements(changes, decision.open);
@@ -215,8 +238,8 @@ Result<void> MapGate::close_holes(std::span<const Hole> holes) {
         if (!needs_elements(hole)) continue;
         const auto* way = find_outside(outside_, hole.outside.address);
         if (way == nullptr) continue;  // [[outside]] has changed since: the start removed them
-        std::ranges::move(media_elements(hole.inside, hole.outside, way->interface),
-                          std::back_inserter(changes.remove));
+        std::ranges::move(elements_of(hole, way->interface), std::back_inserter(changes.remove));
+        if (hole.shares_port) continue;
         changes.remove.push_back(media_guard(hole.outside));
         changes.add.push_back(resting_guard(hole.outside));
     }
@@ -249,8 +272,13 @@ std::vector<NatElement> MapGate::all(const MediaTable& media) const {
             continue;
         }
         elements.push_back(media_guard(mapping.outside));
-        std::ranges::move(media_elements(key.inside, mapping.outside, way->interface),
-                          std::back_inserter(elements));
+        bool shares_port = false;
+        for (const auto& use : mapping.uses) {
+            if (use.remote) continue;
+            auto hole = media.hole({key, std::nullopt, use.from});
+            hole.shares_port = std::exchange(shares_port, true);
+            std::ranges::move(elements_of(hole, way->interface), std::back_inserter(elements));
+        }
     }
     name_streams_once(elements);
     return elements;
@@ -258,6 +286,9 @@ std::vector<NatElement> MapGate::all(const MediaTable& media) const {
 
 std::vector<Error> MapGate::take_over(const MediaTable& media, Knowledge knowledge) {
     std::vector<Error> faults;
+    // What `contacts` told when signalling was read back is the engine's, if it knows of it.
+    for (const auto& [key, mapping] : media.mappings())
+        signalling_->forget(mapping.outside);
     if (knowledge == Knowledge::some_calls) {
         // Perhaps of calls that are still up: who sends to them goes on to reach them.
         auto present = kernel_->list(NatSet::in);

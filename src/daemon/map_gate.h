@@ -26,10 +26,13 @@ namespace sipnat::daemon {
 inline constexpr std::chrono::hours kMediaElementLife{36};
 static_assert(kMediaElementLife > kLongestSilence);
 
-/// The elements of an inbound hole; on `interface` its outside address is.
+/// The elements of an inbound hole for media; on `interface` its outside address is.
 [[nodiscard]] std::vector<netfilter::NatElement> media_elements(const Endpoint& inside,
                                                                 const Endpoint& outside,
                                                                 const std::string& interface);
+/// The same for signalling, which is for one sender each unless anybody may send.
+[[nodiscard]] std::vector<netfilter::NatElement> signalling_elements(const Hole& hole,
+                                                                     const std::string& interface);
 /// The guard of its port, while it is open or, with a lifetime, while it rests.
 [[nodiscard]] netfilter::NatElement media_guard(const Endpoint& outside);
 [[nodiscard]] netfilter::NatElement resting_guard(const Endpoint& outside);

@@ -11,7 +11,6 @@ using netfilter::NatElement;
 using netfilter::NatSet;
 
 constexpr int kMostTries = 1000;
-constexpr std::uint16_t kFirstUserPort = 1024;
 
 NatElement contact(const SignallingMap::Mapping& mapping, const IpAddress& sender) {
     return {NatSet::contacts,           mapping.outside, mapping.inside, sender, "",
@@ -124,6 +123,13 @@ void SignallingMap::end(const Key& key, NatChanges& changes) {
     mappings_.erase(found);
 }
 
+void SignallingMap::forget(const Endpoint& outside) {
+    const auto found = by_outside_.find(outside);
+    if (found == by_outside_.end()) return;
+    NatChanges theirs;
+    end(Key(found->second), theirs);
+}
+
 NatChanges SignallingMap::expire(Time now) {
     NatChanges changes;
     std::vector<Key> over;
@@ -185,7 +191,7 @@ void SignallingMap::restore(
 std::optional<Port> choose_signalling_port(Port own, const PortRange& range,
                                            const std::function<bool(Port)>& is_ours,
                                            const std::function<bool(Port)>& is_free) {
-    if (number(own) >= kFirstUserPort && !is_ours(own) && is_free(own)) return own;
+    if (own >= kFirstUserPort && !is_ours(own) && is_free(own)) return own;
     int tries = 0;
     for (int at = number(range.high); at >= number(range.low) && tries < kMostTries; --at) {
         const auto port = static_cast<Port>(at);

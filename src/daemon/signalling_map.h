@@ -78,6 +78,9 @@ class SignallingMap {
                  const std::function<std::optional<std::string>(const IpAddress&)>& interface_of,
                  Time now);
 
+    /// Ends this mapping, if it is there, and leaves its elements: they are another's.
+    void forget(const Endpoint& outside);
+
     /// Outside endpoints of media of calls that perhaps are up, though nothing is known of them:
     /// nobody else may get them.
     void set_left(std::set<Endpoint> endpoints) { left_ = std::move(endpoints); }

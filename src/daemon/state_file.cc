@@ -28,7 +28,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kMagic = "sipnat-state";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 /// Below this a file is not worth replacing.
 constexpr std::uint64_t kWorthReplacing = 1U << 20U;
 
@@ -101,6 +101,7 @@ void put(std::string& out, const RemoteStream& stream);
 void put(std::string& out, const RemoteStream::Candidate& candidate);
 void put(std::string& out, const Dialog& dialog);
 void put(std::string& out, const Call& call);
+void put(std::string& out, const Lease& lease);
 void put(std::string& out, const SavedState::SavedMapping& saved);
 template <class Stream>
 void put(std::string& out, const Negotiated<Stream>& side);
@@ -149,7 +150,7 @@ void put(std::string& out, const MediaKey& key) {
 }
 
 void put(std::string& out, const HoleKey& key) {
-    put_list(out, key.mapping, key.remote);
+    put_list(out, key.mapping, key.remote, key.from);
 }
 
 void put(std::string& out, const OwnStream& stream) {
@@ -192,7 +193,13 @@ void put(std::string& out, const Call& call) {
                call.inside_sends, "state", call.state, "invite_cseq", call.invite_cseq,
                "invite_branch", std::string_view(call.invite_branch), "dialogs", call.dialogs,
                "root_until", call.root_until, "deadline", call.deadline, "media_prolongs",
-               call.media_prolongs, "holes", call.holes);
+               call.media_prolongs, "signalling", call.signalling, "holes", call.holes);
+}
+
+void put(std::string& out, const Lease& lease) {
+    put_object(out, "inside", lease.name.inside, "remote", lease.name.remote, "call_id",
+               std::string_view(lease.name.call_id), "mapping", lease.name.mapping, "holes",
+               lease.holes, "until", lease.until, "asked", lease.asked.count());
 }
 
 void put(std::string& out, const SavedState::SavedMapping& saved) {
@@ -255,6 +262,16 @@ Tuple tuple_of(const Json& json) {
 }
 MediaKey media_key_of(const Json& json) {
     return {address_of(json.at(0)), transport_of(json.at(1)), endpoint_of(json.at(2))};
+}
+
+std::vector<HoleKey> hole_keys_of(const Json& json) {
+    std::vector<HoleKey> keys;
+    for (const auto& hole : json) {
+        auto& key = keys.emplace_back(HoleKey{media_key_of(hole.at(0)), std::nullopt});
+        if (!hole.at(1).is_null()) key.remote = endpoint_of(hole.at(1));
+        if (!hole.at(2).is_null()) key.from = address_of(hole.at(2));
+    }
+    return keys;
 }
 
 void read(const Json& json, OwnStream& stream) {
@@ -321,12 +338,19 @@ Call call_of(const Json& json) {
     call.root_until = time_of(json.at("root_until"));
     call.deadline = value_of(time_of(json.at("deadline")));
     call.media_prolongs = json.at("media_prolongs");
-    for (const auto& hole : json.at("holes")) {
-        HoleKey key{media_key_of(hole.at(0)), std::nullopt};
-        if (!hole.at(1).is_null()) key.remote = endpoint_of(hole.at(1));
-        call.holes.push_back(key);
-    }
+    call.signalling = hole_keys_of(json.at("signalling"));
+    call.holes = hole_keys_of(json.at("holes"));
     return call;
+}
+
+Lease lease_of(const Json& json) {
+    Lease lease;
+    lease.name = {address_of(json.at("inside")), address_of(json.at("remote")),
+                  text_of(json.at("call_id")), media_key_of(json.at("mapping"))};
+    lease.holes = hole_keys_of(json.at("holes"));
+    lease.until = value_of(time_of(json.at("until")));
+    lease.asked = std::chrono::seconds(json.at("asked").get<std::int64_t>());
+    return lease;
 }
 
 SavedState::SavedMapping mapping_of(const Json& json) {
@@ -350,6 +374,7 @@ CallName name_of(const Call& call) {
 
 struct Known {
     std::map<CallName, Call> calls;
+    std::map<LeaseName, Lease> leases;
     std::map<MediaKey, Mapping> mappings;
 };
 
@@ -360,6 +385,8 @@ void learn(const Json& json, Known& known) {
         line.calls.push_back(call_of(entry));
     for (const auto& entry : json.at("mappings"))
         line.mappings.push_back(mapping_of(entry));
+    for (const auto& entry : json.at("leases"))
+        line.leases.push_back(lease_of(entry));
     for (auto& call : line.calls) {
         if (call.state == Call::State::ended) {
             known.calls.erase(name_of(call));
@@ -367,12 +394,19 @@ void learn(const Json& json, Known& known) {
             known.calls.insert_or_assign(name_of(call), std::move(call));
         }
     }
+    for (auto& lease : line.leases) {
+        if (lease.holes.empty()) {
+            known.leases.erase(lease.name);
+        } else {
+            known.leases.insert_or_assign(lease.name, std::move(lease));
+        }
+    }
     for (auto& saved : line.mappings) {
         known.mappings.insert_or_assign(saved.key, std::move(saved.mapping));
     }
 }
 
-/// Without mappings that no call uses any more.
+/// Without mappings that no call and no lease uses any more.
 SavedState state_of(Known known) {
     SavedState state;
     std::set<MediaKey> used;
@@ -380,6 +414,10 @@ SavedState state_of(Known known) {
         for (const auto& hole : call.holes)
             used.insert(hole.mapping);
         state.calls.push_back(std::move(call));
+    }
+    for (auto& [name, lease] : known.leases) {
+        used.insert(name.mapping);
+        state.leases.push_back(std::move(lease));
     }
     for (const auto& key : used) {
         const auto mapping = known.mappings.find(key);
@@ -413,7 +451,7 @@ std::string state_header(const std::string& boot) {
 
 std::string encode_state(const SavedState& state) {
     std::string body;
-    put_object(body, "calls", state.calls, "mappings", state.mappings);
+    put_object(body, "calls", state.calls, "mappings", state.mappings, "leases", state.leases);
     return checksum(body) + " " + body + "\n";
 }
 

@@ -1,8 +1,8 @@
 // The state file: what the engine needs to go on with running calls after a restart.
 //
-//     sipnat-state 1 <boot id>
-//     <crc32> {"calls":[…],"mappings":[…]}    all calls, when the file was begun
-//     <crc32> {"calls":[…],"mappings":[…]}    those that changed since: a line a batch of packets
+//     sipnat-state 2 <boot id>
+//     <crc32> {"calls":[…],"mappings":[…],"leases":[…]}    all, when the file was begun
+//     <crc32> {"calls":[…],"mappings":[…],"leases":[…]}    what changed since: a line a batch
 //     …
 //
 // So what a message changed is on file, with one write, before the next message is looked at: a

@@ -187,7 +187,7 @@ void print(std::string_view title, const std::vector<Hole>& holes) {
     for (const auto& hole : holes) {
         std::fprintf(stderr, "%.*s %s=%s %s\n", static_cast<int>(title.size()), title.data(),
                      hole.inside.text().c_str(), hole.outside.text().c_str(),
-                     hole.remote ? hole.remote->text().c_str() : "any");
+                     remote_text(hole).c_str());
     }
 }
 

@@ -43,6 +43,7 @@ inline constexpr std::size_t kMostDialogs = 16;
 inline constexpr std::size_t kMostPending = 4;
 /// Remote endpoints, over all forks and candidates, that a call's own side may speak to first.
 inline constexpr std::size_t kMostOutboundHoles = 128;
+inline constexpr std::size_t kMostSignallingHoles = 64;
 
 /// What an inside party receives at: one m= line of its SDP.
 struct OwnStream {
@@ -138,7 +139,9 @@ struct Call {
     bool media_prolongs = false;  ///< the deadline is a guess that packets of its media disprove
     std::optional<std::uint64_t> counted;  ///< packets of its media when they were last asked for
     Time saved_deadline{};                 ///< the one that was told to the state file last
-    std::vector<HoleKey> holes;            ///< those it holds now: sorted
+    /// To the inside party's Contact and Via on other ports than its packets'. Until it ends.
+    std::vector<HoleKey> signalling;
+    std::vector<HoleKey> holes;  ///< those it holds now: sorted
 
     bool operator==(const Call&) const = default;
 
@@ -148,6 +151,8 @@ struct Call {
     /// Follows one message: `own` or `peer` is its SDP if it has one (RFC 3264, 6337).
     void follow(const CallMessage& seen, std::optional<std::vector<OwnStream>> own,
                 std::optional<std::vector<RemoteStream>> peer, Time now);
+    /// The inside party wants to be reached through these as well, up to kMostSignallingHoles.
+    void add_signalling(const std::vector<HoleKey>& more);
     /// No hole may lead to this remote address.
     void avoid(const IpAddress& address);
     /// Only the kernel's counters can tell whether it is over.
@@ -159,7 +164,7 @@ struct Call {
     /// What is due at `now` (unanswered BYE, forgotten root, deadline).
     void expire(Time now);
     [[nodiscard]] Time next_deadline() const;
-    /// Holes that its sessions need, sorted and unique.
+    /// Holes that its sessions and its signalling need, sorted and unique.
     [[nodiscard]] std::vector<HoleKey> wanted() const;
 
   private:

@@ -32,6 +32,7 @@ enum class Reason : std::uint8_t {
     media_refused,   ///< the kernel would not take an expectation
     call_limit,      ///< limits.dialogs reached: no media for this call
     media_limit,     ///< limits.media reached: no media for this message
+    binding_limit,   ///< limits.bindings reached: a Contact on another port stays as sent
     entry_exists,    ///< another flow was quicker with this outside port: dropped, to be resent
 };
 inline constexpr std::size_t kReasons = static_cast<std::size_t>(Reason::entry_exists) + 1;
@@ -84,8 +85,9 @@ struct Edit {
     Why why = Why::sender_outside;
 };
 
-/// A way through the NAT for one component of a stream: inbound (anybody may send to `outside`) or,
-/// with a remote endpoint, outbound (`inside` may speak first).
+/// A way through the NAT for one component of a stream, or for signalling on a port of its own:
+/// inbound (anybody may send to `outside`, or only `from`) or, with a remote endpoint, outbound
+/// (`inside` may speak first).
 struct Hole {
     Tuple master;  ///< original tuple of the signalling flow that it hangs on
     FlowDirection inside_sends = FlowDirection::original;  ///< in which direction of the master
@@ -94,10 +96,17 @@ struct Hole {
     Endpoint inside;
     Endpoint outside;  ///< the same as inside on a flow without NAT
     std::optional<Endpoint> remote;
+    std::optional<IpAddress> from;  ///< of an inbound one
+    bool shares_port = false;       ///< of an inbound one: another inbound one of this port is open
 
     bool operator==(const Hole&) const = default;
 };
 [[nodiscard]] Expectation to_expectation(const Hole& hole);
+[[nodiscard]] inline bool is_signalling(const Hole& hole) {
+    return hole.media == ExpectClass::signalling;
+}
+/// Who is at the other end: "203.0.113.10:7000", "203.0.113.10:any", "any".
+[[nodiscard]] std::string remote_text(const Hole& hole);
 
 /// A conntrack entry that has to be there before expectations can hang on it: of a flow whose first
 /// packet this is, or of one that was confirmed without the helper.

@@ -26,6 +26,7 @@
 #include "sipnat/base/time.h"
 #include "sipnat/core/call.h"
 #include "sipnat/core/decision.h"
+#include "sipnat/core/lease.h"
 #include "sipnat/core/media_table.h"
 #include "sipnat/core/nat_view.h"
 #include "sipnat/core/settings.h"
@@ -57,11 +58,13 @@ struct KernelAnswer {
         entry_exists,  ///< the flow's entry could not be made: its reply tuple is taken (EEXIST)
         port_taken,    ///< `endpoint`, one of the outside ones, is in use by somebody else
         no_route,      ///< `endpoint`, a remote one, is not on the signalling peer's side
+        flow_exists,   ///< `inside`, of signalling, has a flow to that peer already, as `endpoint`
         refused,       ///< anything else; `text` says what
     };
     Kind kind = Kind::done;
     Endpoint endpoint;
     std::string text;
+    Endpoint inside = {};
 };
 
 /// The counters that `status` shows.
@@ -84,6 +87,7 @@ struct SavedState {
     };
     std::vector<Call> calls;
     std::vector<SavedMapping> mappings;
+    std::vector<Lease> leases = {};
 };
 
 class Engine {
@@ -118,7 +122,8 @@ class Engine {
     [[nodiscard]] SavedState save() const;
     /// True when take_changes() would give something.
     [[nodiscard]] bool has_changes() const;
-    /// The calls that changed since this was asked last, with their mappings; ended ones too.
+    /// The calls and leases that changed since this was asked last, with their mappings; ended ones
+    /// too.
     [[nodiscard]] SavedState take_changes();
     /// Into an empty engine. What does not fit (a port taken twice) is left out.
     void restore(const SavedState& state);

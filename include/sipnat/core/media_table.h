@@ -1,4 +1,5 @@
-// The media mappings: which outside port stands for which inside endpoint, and who needs it.
+// The mappings: which outside port stands for which inside endpoint, and who needs it. Most are of
+// media; those of class signalling are of a Contact or Via on another port than its packet's.
 //
 //     inside 192.168.77.2:4000/udp ──► outside 203.0.113.1:20000
 //         inbound                  2 users   (two dialogs announce the same inside endpoint)
@@ -54,10 +55,11 @@ struct std::hash<sipnat::MediaKey> {
 
 namespace sipnat {
 
-/// One hole, named by its mapping and remote side (none: inbound).
+/// One hole, named by its mapping and remote side (none: inbound, from anybody or one address).
 struct HoleKey {
     MediaKey mapping;
     std::optional<Endpoint> remote;
+    std::optional<IpAddress> from = {};
 
     auto operator<=>(const HoleKey&) const = default;
 };
@@ -65,6 +67,7 @@ struct HoleKey {
 struct Mapping {
     struct Use {
         std::optional<Endpoint> remote;
+        std::optional<IpAddress> from;
         int users = 0;
     };
     Endpoint outside;
@@ -135,7 +138,8 @@ class MediaTable {
     [[nodiscard]] std::optional<MediaKey> find_outside(const Endpoint& outside,
                                                        Transport transport) const;
     /// Makes sure that all of `keys`, the components of one stream in the order RTP, RTCP, RTP, …,
-    /// have a mapping; new ones get ports in a row. Nothing is made unless all can be.
+    /// have a mapping; new ones get ports in a row. Nothing is made unless all can be. No endpoint
+    /// has media and signalling at once: that is `no_port`.
     [[nodiscard]] Mapped map(const std::vector<MediaKey>& keys, ExpectClass media,
                              const Anchor& anchor);
 

@@ -30,6 +30,13 @@ enum class RewriteRequestUri : std::uint8_t {
     unless_digest,  ///< not where the credentials of the request name it (RFC 7616 3.4)
 };
 
+/// Who may send to a Contact or Via on another port than its packet's.
+enum class SignallingSource : std::uint8_t {
+    registrar,  ///< whom that packet went to
+    listed,     ///< Settings::signalling_peers
+    any,
+};
+
 struct Settings {
     PortRange media_ports{Port{10000}, Port{32767}};
     bool keep_ports = true;  ///< a phone keeps its own port when it is in the range and free
@@ -37,10 +44,14 @@ struct Settings {
     OnMalformed on_malformed = OnMalformed::accept;
     OnNoMedia on_no_media = OnNoMedia::headers;
     RewriteRequestUri rewrite_request_uri = RewriteRequestUri::always;
+    SignallingSource signalling_source = SignallingSource::registrar;
+    std::vector<IpAddress> signalling_peers;
     std::size_t calls_per_host = 500;
     std::size_t calls = 20000;
     std::size_t media_per_host = 4000;  ///< mappings of one inside host, resting ones too
     std::size_t media = 100'000;
+    std::size_t bindings_per_host = 100;  ///< Contacts and Vias on ports of their own, beside calls
+    std::size_t bindings = 100'000;
 
     bool operator==(const Settings&) const = default;
 };

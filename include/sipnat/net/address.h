@@ -35,6 +35,9 @@ enum class Port : std::uint16_t {};
     return static_cast<Port>(static_cast<std::uint16_t>(number(port) + distance));
 }
 
+/// Those below are servers' (RFC 6335 6): nothing is opened to them.
+inline constexpr Port kFirstUserPort{1024};
+
 /// From `low` to `high`, both included.
 struct PortRange {
     Port low{};

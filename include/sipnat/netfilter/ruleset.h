@@ -18,8 +18,10 @@
 namespace sipnat::netfilter {
 
 inline constexpr const char* kTable = "sipnat";  ///< of family inet
-/// Outside media ports that are ours: new UDP to them is dropped unless it is expected.
+/// Outside ports that are ours: new UDP to them is dropped unless it is expected.
 inline constexpr const char* kMediaSet = "media";
+/// Those of them that are signalling's.
+inline constexpr const char* kSignallingSet = "signalling";
 
 /// One `-D name=value`.
 struct RulesetVariable {

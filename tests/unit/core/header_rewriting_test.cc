@@ -49,7 +49,10 @@ INSTANTIATE_TEST_SUITE_P(
         HeaderCase{"maddr", "Via", "Via: SIP/2.0/UDP 192.168.77.2;maddr=192.168.77.2;branch=z9h",
                    "Via: SIP/2.0/UDP 203.0.113.1:1024;maddr=203.0.113.1;branch=z9h"},
         HeaderCase{"another port of the host", "Via", "Via: SIP/2.0/UDP 192.168.77.2:5070;branch=z",
-                   "Via: SIP/2.0/UDP 192.168.77.2:5070;branch=z"},
+                   "Via: SIP/2.0/UDP 203.0.113.1:10000;branch=z"},
+        HeaderCase{"a server's port of the host", "Via",
+                   "Via: SIP/2.0/UDP 192.168.77.2:80;branch=z",
+                   "Via: SIP/2.0/UDP 192.168.77.2:80;branch=z"},
         HeaderCase{"TLS has another default", "Via", "Via: SIP/2.0/TLS 192.168.77.2;branch=z",
                    "Via: SIP/2.0/TLS 192.168.77.2;branch=z"},
         HeaderCase{"only the top one", "Via",
@@ -171,8 +174,10 @@ std::string forwarded_line(const std::string& text, RewriteRequestUri setting) {
         NatView::of(endpoint("203.0.113.10:5060"), endpoint("203.0.113.10:5060"),
                     endpoint("203.0.113.1:5060"), endpoint("192.168.77.5:5060"), Transport::udp);
     Spellings spellings;
+    const MediaTable mappings((Settings()));
+    KnownEndpoints known(mappings);
     std::vector<Edit> edits;
-    rewrite_headers(message, view, spellings, edits, setting);
+    (void)rewrite_headers(message, view, {spellings, known}, edits, setting, Time{});
     std::ranges::sort(edits, {}, [](const Edit& edit) { return edit.span.offset; });
     const auto after = apply_edits(exact.view(), edits);
     return after.substr(0, after.find("\r\n"));

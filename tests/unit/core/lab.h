@@ -141,7 +141,7 @@ inline std::string answer(std::string_view request, int status, std::string_view
 /// "audio 192.168.77.2:4000=203.0.113.1:10000 any"
 inline std::string show(const Hole& hole) {
     return std::string(to_text(hole.media)) + " " + hole.inside.text() + "=" + hole.outside.text() +
-           " " + (hole.remote ? hole.remote->text() : "any");
+           " " + remote_text(hole);
 }
 
 inline std::vector<std::string> show(const std::vector<Hole>& holes) {

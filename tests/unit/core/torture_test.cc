@@ -276,7 +276,8 @@ TEST(TortureIpv6, LegalMessagesGetTheirEditsAndNoOthers) {
               options6("Contact: <sip:a@[2001:db8:1::2]:5060>, <sip:a@[2001:db8:1::2]:5070>\n",
                        "[2001:db8:1::2]:5060", "sip:[2001:db8::10]:5070"),
               {"Via: [2001:db8:1::2]:5060 -> [2001:db8::1]:1024",
-               "Contact: [2001:db8:1::2]:5060 -> [2001:db8::1]:1024"}},
+               "Contact: [2001:db8:1::2]:5060 -> [2001:db8::1]:1024",
+               "Contact: [2001:db8:1::2]:5070 -> [2001:db8::1]:10000"}},
              {"5118 4.7: both families",
               options6("Via: SIP/2.0/UDP 192.0.2.1;received=2001:db8:1::2;branch=y\n"
                        "Contact: <sip:a@192.168.77.2>, <sip:a@[2001:db8:1::2]>\n",

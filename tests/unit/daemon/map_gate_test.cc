@@ -98,7 +98,7 @@ class MapGateTest : public testing::Test {
                    Transport transport = Transport::udp) {
         Mapping mapping;
         mapping.outside = outside;
-        mapping.uses = {{std::nullopt, 1}};
+        mapping.uses = {{std::nullopt, std::nullopt, 1}};
         ASSERT_TRUE(media.restore({outside.address, transport, inside}, mapping));
     }
     /// `count` streams of one phone, and their elements in the kernel.

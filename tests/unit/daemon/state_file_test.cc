@@ -82,6 +82,7 @@ Call forked_call() {
     call.deadline = Time{1'000'000'000'000ms};
     call.media_prolongs = true;
     call.counted = 7;
+    call.signalling = {{key("203.0.113.1", "192.168.77.2:5062"), std::nullopt, call.remote}};
     call.holes = {{rtp, std::nullopt}, {rtp, endpoint("203.0.113.10:7000")}, {rtcp, std::nullopt}};
     return call;
 }
@@ -111,13 +112,24 @@ SavedState::SavedMapping mapping(const MediaKey& of, std::string_view outside,
     return saved;
 }
 
+Lease lease(const MediaKey& of, const std::string& call_id = "lease") {
+    const auto remote = address("203.0.113.10");
+    return {{of.inside.address, remote, call_id, of},
+            {{of, std::nullopt, remote}, {of, endpoint("203.0.113.10:5060")}},
+            Time{77ms},
+            std::chrono::seconds(600)};
+}
+
 SavedState rich_state() {
+    const auto contact = key("203.0.113.1", "192.168.77.2:5062");
     return {
         {forked_call(), ipv6_call()},
         {mapping(key("203.0.113.1", "192.168.77.2:4000"), "203.0.113.1:10000"),
          mapping(key("203.0.113.1", "192.168.77.2:4001"), "203.0.113.1:10001", ExpectClass::other),
          mapping(key("2001:db8::1", "[fd00::2]:4000", Transport::tcp), "[2001:db8::1]:10002",
-                 ExpectClass::video)}};
+                 ExpectClass::video),
+         mapping(contact, "203.0.113.1:10004", ExpectClass::signalling)},
+        {lease(contact), lease(contact, "second \xff")}};
 }
 
 Call plain_call(const std::string& call_id) {
@@ -153,7 +165,7 @@ void expect_same(const Dialog& one, const Dialog& other) {
 void expect_same(const Call& one, const Call& other) {
     const auto& [inside, remote, call_id, inside_initiated, charged_to_inside, initiator_tag,
                  master, inside_sends, state, invite_cseq, invite_branch, dialogs, root_until,
-                 deadline, media_prolongs, counted, saved_deadline, holes] = one;
+                 deadline, media_prolongs, counted, saved_deadline, signalling, holes] = one;
     EXPECT_EQ(inside, other.inside);
     EXPECT_EQ(remote, other.remote);
     EXPECT_EQ(call_id, other.call_id);
@@ -170,6 +182,7 @@ void expect_same(const Call& one, const Call& other) {
     EXPECT_EQ(media_prolongs, other.media_prolongs);
     (void)saved_deadline;
     (void)counted;  // not in the file: the first look after a restart compares with nothing
+    EXPECT_EQ(signalling, other.signalling);
     EXPECT_EQ(holes, other.holes);
     ASSERT_EQ(dialogs.size(), other.dialogs.size());
     for (std::size_t i = 0; i < dialogs.size(); ++i)
@@ -209,6 +222,7 @@ void expect_same(const SavedState& one, const SavedState& other) {
         ASSERT_NE(found, other.mappings.end());
         expect_same(saved, *found);
     }
+    EXPECT_THAT(one.leases, testing::UnorderedElementsAreArray(other.leases));
 }
 
 // --- lines --------------------------------------------------------------------------------------
@@ -248,6 +262,15 @@ TEST(StateLines, NoCallsAreCompleteAsWell) {
     }
 }
 
+TEST(StateLines, ALeaseWithoutHolesHasEnded) {
+    auto ended = lease(key("203.0.113.1", "192.168.77.2:5062"));
+    ended.holes.clear();
+    const auto read = decode({rich_state(), {{}, {}, {ended}}});
+    EXPECT_TRUE(read.complete) << read.fault;
+    ASSERT_THAT(read.state.leases, SizeIs(1));
+    EXPECT_EQ(read.state.leases.front().name.call_id, "second \xff");
+}
+
 TEST(StateLines, LaterOnesReplaceWhatEarlierOnesSay) {
     auto changed = forked_call();
     changed.dialogs.pop_back();
@@ -274,7 +297,9 @@ TEST(StateLines, AnEndedCallIsGoneWithItsMappings) {
     auto ended = forked_call();
     ended.state = Call::State::ended;
     ended.holes.clear();
-    const auto read = decode({rich_state(), {{ended}, {}}});
+    auto begun = rich_state();
+    begun.leases.clear();
+    const auto read = decode({begun, {{ended}, {}}});
     EXPECT_TRUE(read.complete) << read.fault;
     EXPECT_EQ(call_ids(read.state), std::vector<std::string>{"six"});
     ASSERT_THAT(read.state.mappings, SizeIs(1));
@@ -284,6 +309,7 @@ TEST(StateLines, AnEndedCallIsGoneWithItsMappings) {
 TEST(StateLines, AMappingWithoutAHoleIsLeftOut) {
     auto state = rich_state();
     state.calls.pop_back();
+    state.leases.clear();
     EXPECT_THAT(decode({state}).state.mappings, SizeIs(2));
 }
 
@@ -355,9 +381,12 @@ TEST(DamagedState, ALastLineThatIsCutShortAnywhere) {
 
 TEST(DamagedState, JsonOfAnotherShape) {
     for (const char* body :
-         {"{", "null", "7", "[]", "{}", R"({"calls":[]})", R"({"mappings":[]})",
-          R"({"calls":7,"mappings":[]})", R"({"calls":[7],"mappings":[]})",
-          R"({"calls":[{}],"mappings":[]})", R"({"calls":[],"mappings":[{}]})"}) {
+         {"{", "null", "7", "[]", "{}", R"({"calls":[],"mappings":[]})",
+          R"({"mappings":[],"leases":[]})", R"({"calls":7,"mappings":[],"leases":[]})",
+          R"({"calls":[7],"mappings":[],"leases":[]})",
+          R"({"calls":[{}],"mappings":[],"leases":[]})",
+          R"({"calls":[],"mappings":[{}],"leases":[]})",
+          R"({"calls":[],"mappings":[],"leases":[{}]})"}) {
         expect_fault(line_of(body), "", body);
     }
 }
@@ -444,11 +473,11 @@ TEST(StateHeader, OfAnotherVersionOrNoneIsAFault) {
         EXPECT_THAT(read.state.calls, IsEmpty()) << header;
         return read.fault;
     };
-    EXPECT_EQ(fault("sipnat-state 2 " + kBoot + "\n"), "another version");
+    EXPECT_EQ(fault("sipnat-state 1 " + kBoot + "\n"), "another version");
     EXPECT_EQ(fault("sipnat-state 0 other-boot\n"), "another version");
     EXPECT_EQ(fault(""), "no header");
     EXPECT_EQ(fault("\n"), "no header");
-    EXPECT_EQ(fault("sipnat-state 1\n"), "no header");
+    EXPECT_EQ(fault("sipnat-state 2\n"), "no header");
     EXPECT_EQ(fault("sipnat-state one " + kBoot + "\n"), "no header");
     EXPECT_EQ(fault("siproxd-state 1 " + kBoot + "\n"), "no header");
     EXPECT_EQ(decode_state("", kBoot).fault, "no header");

@@ -1,0 +1,65 @@
+#include "core/lease_time.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "core/endpoint_text.h"
+#include "sipnat/core/call.h"
+#include "sipnat/sip/uri.h"
+
+namespace sipnat {
+
+namespace {
+
+using sip::HeaderKind;
+using sip::Method;
+using std::chrono::seconds;
+
+constexpr seconds kLongestExpiry = std::chrono::hours(24);
+/// Of subscriptions that say nothing, and of the NOTIFYs that follow a REFER.
+constexpr seconds kUsualExpiry{3600};
+
+/// delta-seconds (RFC 3261 25.1).
+std::optional<seconds> read_seconds(std::string_view text) {
+    std::uint32_t value = 0;
+    const auto* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (text.empty() || stop != end) return std::nullopt;
+    if (error == std::errc::result_out_of_range) return kLongestExpiry;
+    return std::min(seconds(value), kLongestExpiry);
+}
+
+}  // namespace
+
+seconds expiry_of(const sip::Message& message, const Endpoint& contact, seconds unsaid) {
+    const auto text = message.text();
+    const auto general = read_seconds(message.value(HeaderKind::expires)).value_or(unsaid);
+    bool has_contact = false;
+    for (const auto& header : message.headers()) {
+        if (header.kind != HeaderKind::contact) continue;
+        for (const auto& value : sip::parse_addresses(text, header.value)) {
+            const auto uri = sip::parse_uri(text, value.uri);
+            has_contact = true;
+            if (!uri || !names(*uri, contact)) continue;
+            const auto own = sip::find_parameter(text, value.params, "expires");
+            return own ? read_seconds(own->in(text)).value_or(general) : general;
+        }
+    }
+    return has_contact ? seconds(0) : general;
+}
+
+seconds lease_time(const sip::Message& message, bool in_contact) {
+    if (!in_contact) return kTransactionTime;
+    switch (message.method()) {
+        case Method::subscribe:
+        case Method::notify:
+        case Method::refer:
+            return read_seconds(message.value(HeaderKind::expires)).value_or(kUsualExpiry) +
+                   kTransactionTime;
+        default:
+            return kTransactionTime;
+    }
+}
+
+}  // namespace sipnat
