@@ -73,10 +73,9 @@ std::string_view to_text(Why why) {
 Expectation to_expectation(const Hole& hole) {
     Expectation expectation;
     expectation.master = hole.master;
-    // The kernel pairs expectations of all classes but signalling's, and a phone may speak first
-    // from the port that its Contact names.
-    const bool is_signalling = hole.media == ExpectClass::signalling;
-    expectation.media = is_signalling ? ExpectClass::other : hole.media;
+    // Only a flow that another class expects leaves from the paired inbound one's port.
+    const bool unpaired = hole.remote && is_signalling(hole);
+    expectation.media = unpaired ? ExpectClass::other : hole.media;
     expectation.translates = hole.inside != hole.outside;
     if (hole.remote) {
         expectation.match = {hole.inside, *hole.remote, hole.transport};

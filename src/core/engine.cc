@@ -671,8 +671,7 @@ class Engine::Implementation {
             });
             if (holes.empty()) continue;
             const LeaseName name{perspective.inside.real.address, perspective.peer.real.address,
-                                 std::string(message.value(HeaderKind::call_id)),
-                                 holes.front().mapping};
+                                 lease_subject(message), holes.front().mapping};
             const auto* present = leases_.find(name);
             LeaseChange change{name, present ? std::optional(*present) : std::nullopt, {}};
             Lease lease = present ? *present : Lease{name, {}, {}, {}};
@@ -680,7 +679,6 @@ class Engine::Implementation {
             lease.holes.insert(lease.holes.end(), change.acquired.begin(), change.acquired.end());
             std::ranges::sort(lease.holes);
             lease.until = std::max(lease.until, now + lease_time(message, in_contact));
-            lease.asked = expiry_of(message, name.mapping.inside, kUnsaidExpiry);
             const auto until = lease.until;
             if (!leases_.put(std::move(lease), settings_)) {
                 refuse(perspective, Reason::binding_limit, name.mapping.inside.text(), refusal);
@@ -697,17 +695,26 @@ class Engine::Implementation {
         }
     }
 
-    /// The 2xx to a REGISTER says how long its Contacts are called.
+    /// A REGISTER asks how long its Contacts are to be called, and its 2xx says.
     void note_registration(const sip::Message& message, const NatView& view, Time now) {
-        if (message.is_request() || message.method() != Method::reg || message.status() < 200 ||
-            message.status() >= 300 || !view.receiver.translated()) {
-            return;
-        }
-        for (auto& lease : leases_.of(view.receiver.real.address, view.sender.real.address,
-                                      message.value(HeaderKind::call_id))) {
-            const auto& outside = media_.find(lease.name.mapping)->outside;
-            lease.until = now + expiry_of(message, outside, lease.asked) + kTransactionTime;
-            changed_leases_.insert(lease.name);
+        if (message.method() != Method::reg || message.status() >= 300) return;
+        const bool is_request = message.is_request();
+        if (!is_request && message.status() < 200) return;
+        const auto& inside = is_request ? view.sender : view.receiver;
+        const auto& remote = is_request ? view.receiver : view.sender;
+        if (!inside.translated()) return;
+        for (auto& lease :
+             leases_.of(inside.real.address, remote.real.address, lease_subject(message))) {
+            const auto& mapping = lease.name.mapping;
+            if (is_request) {
+                lease.asked =
+                    expiry_of(message, mapping.inside, kUnsaidExpiry).value_or(lease.asked);
+            } else {
+                const auto& contact = media_.find(mapping)->outside;
+                const auto granted = expiry_of(message, contact, lease.asked).value_or(lease.asked);
+                lease.until = now + granted + kTransactionTime;
+                changed_leases_.insert(lease.name);
+            }
             (void)leases_.put(std::move(lease), settings_);
         }
     }

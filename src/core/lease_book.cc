@@ -8,12 +8,12 @@ const Lease* LeaseBook::find(const LeaseName& name) const {
 }
 
 std::vector<Lease> LeaseBook::of(const IpAddress& inside, const IpAddress& remote,
-                                 std::string_view call_id) const {
+                                 std::string_view subject) const {
     std::vector<Lease> found;
-    const LeaseName first{inside, remote, std::string(call_id), {}};
+    const LeaseName first{inside, remote, std::string(subject), {}};
     for (auto at = leases_.lower_bound(first); at != leases_.end(); ++at) {
         const auto& name = at->first;
-        if (name.inside != inside || name.remote != remote || name.call_id != call_id) break;
+        if (name.inside != inside || name.remote != remote || name.subject != subject) break;
         found.push_back(at->second);
     }
     return found;

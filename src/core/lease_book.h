@@ -17,9 +17,9 @@ class LeaseBook {
   public:
     /// Nothing when there is none. Ends with the next change.
     [[nodiscard]] const Lease* find(const LeaseName& name) const;
-    /// Those of one host's messages with this Call-ID to that remote one.
+    /// Those of one host's messages on this subject to that remote one.
     [[nodiscard]] std::vector<Lease> of(const IpAddress& inside, const IpAddress& remote,
-                                        std::string_view call_id) const;
+                                        std::string_view subject) const;
     /// In the place of the one with this name. False when that would be one more than the inside
     /// host, or all, may have.
     bool put(Lease lease, const Settings& settings);

@@ -32,21 +32,39 @@ std::optional<seconds> read_seconds(std::string_view text) {
 
 }  // namespace
 
-seconds expiry_of(const sip::Message& message, const Endpoint& contact, seconds unsaid) {
+std::optional<seconds> expiry_of(const sip::Message& message, const Endpoint& contact,
+                                 seconds unsaid) {
     const auto text = message.text();
-    const auto general = read_seconds(message.value(HeaderKind::expires)).value_or(unsaid);
+    const auto general = read_seconds(message.value(HeaderKind::expires));
     bool has_contact = false;
     for (const auto& header : message.headers()) {
         if (header.kind != HeaderKind::contact) continue;
         for (const auto& value : sip::parse_addresses(text, header.value)) {
-            const auto uri = sip::parse_uri(text, value.uri);
             has_contact = true;
+            if (value.star) return general;
+            const auto uri = sip::parse_uri(text, value.uri);
             if (!uri || !names(*uri, contact)) continue;
             const auto own = sip::find_parameter(text, value.params, "expires");
-            return own ? read_seconds(own->in(text)).value_or(general) : general;
+            const auto said = own ? read_seconds(own->in(text)) : std::nullopt;
+            return said.value_or(general.value_or(unsaid));
         }
     }
+    if (message.is_request()) return std::nullopt;
     return has_contact ? seconds(0) : general;
+}
+
+std::string lease_subject(const sip::Message& message) {
+    const auto text = message.text();
+    if (message.method() == Method::reg) {
+        const auto values = sip::parse_addresses(text, message.find(HeaderKind::to)->value);
+        const auto uri = values.empty() ? std::nullopt : sip::parse_uri(text, values.front().uri);
+        if (uri) {
+            auto subject = "AOR " + std::string(uri->user.in(text)) + "@";
+            if (!uri->host.address) subject += host_text(text, uri->host);
+            return subject;
+        }
+    }
+    return std::string(message.value(HeaderKind::call_id));
 }
 
 seconds lease_time(const sip::Message& message, bool in_contact) {

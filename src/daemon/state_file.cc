@@ -197,8 +197,8 @@ void put(std::string& out, const Call& call) {
 }
 
 void put(std::string& out, const Lease& lease) {
-    put_object(out, "inside", lease.name.inside, "remote", lease.name.remote, "call_id",
-               std::string_view(lease.name.call_id), "mapping", lease.name.mapping, "holes",
+    put_object(out, "inside", lease.name.inside, "remote", lease.name.remote, "subject",
+               std::string_view(lease.name.subject), "mapping", lease.name.mapping, "holes",
                lease.holes, "until", lease.until, "asked", lease.asked.count());
 }
 
@@ -346,7 +346,7 @@ Call call_of(const Json& json) {
 Lease lease_of(const Json& json) {
     Lease lease;
     lease.name = {address_of(json.at("inside")), address_of(json.at("remote")),
-                  text_of(json.at("call_id")), media_key_of(json.at("mapping"))};
+                  text_of(json.at("subject")), media_key_of(json.at("mapping"))};
     lease.holes = hole_keys_of(json.at("holes"));
     lease.until = value_of(time_of(json.at("until")));
     lease.asked = std::chrono::seconds(json.at("asked").get<std::int64_t>());

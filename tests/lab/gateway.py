@@ -66,13 +66,17 @@ class Arm:
         return parse_expectations(self.gateway.run("conntrack", "-L", "expect", check=False))
 
     def open_media(self) -> list[str]:
-        """What lets media in, a line each: expectations without those for signalling, class 0, which live as long as a
-        registration."""
-        return [str(one) for one in self.expectations() if one.fields.get("class") != "0"]
+        """What lets media in, a line each: expectations without those for signalling, which live as long as a registration:
+        class 0, and those towards a SIP server."""
+        return [str(one) for one in self.expectations() if one.fields.get("class") != "0" and one.expected.destination[1] != 5060]
+
+    def open_signalling(self) -> list[str]:
+        """What lets SIP in to ports that are no flow's own, a line each."""
+        return [str(one) for one in self.expectations() if one.fields.get("class") == "0"]
 
     def media_flows(self) -> list[Flow]:
         """Flows that came in through open_media(), or left because of it."""
-        return self.flows(status="EXPECTED")
+        return [flow for flow in self.flows(status="EXPECTED") if 5060 not in (flow.original.source[1], flow.original.destination[1])]
 
     def state(self) -> list[str]:
         """All of conntrack's entries, a line each: what failed waits print."""
@@ -221,6 +225,11 @@ class MapsArm(SipnatArm):
 
     def open_media(self) -> list[str]:
         return [*self.elements("in"), *self.elements("streams")]
+
+    def open_signalling(self) -> list[str]:
+        # Only they are guarded like media; a flow's own port is not.
+        guarded = [one.removeprefix("media: ") for one in self.elements("media")]
+        return [one for one in self.elements("contacts") if any(f" . {endpoint} : " in one for endpoint in guarded)]
 
     def media_flows(self) -> list[Flow]:
         return [flow for flow in self.flows() if int(flow.fields.get("mark", "0")) & MEDIA_MARK]

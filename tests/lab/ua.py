@@ -48,8 +48,9 @@ class UserAgent:
     """One SIP endpoint on a UDP socket."""
 
     def __init__(self, node: Node, user: str, *, port: int = 5060, domain: str = "203.0.113.10", contact: str | None = None,
-                 via: str | None = None) -> None:
-        """`contact` is the Contact's URI, `via` the sent-by; by default both name the socket's own endpoint."""
+                 via: str | None = None, sends_from: int | None = None) -> None:
+        """`contact` is the Contact's URI, `via` the sent-by; by default both name the socket's own endpoint. With
+        `sends_from` all messages leave from a second socket, on that port; it listens on both."""
         self.node = node
         self.user = user
         self.endpoint: Endpoint = (node.address, port)
@@ -57,6 +58,7 @@ class UserAgent:
         self.contact = contact or f"sip:{user}@{node.address}:{port}"
         self.via = via or f"{node.address}:{port}"
         self.socket: socket.socket = node.udp_socket(port)
+        self.sender = self.socket if sends_from is None else node.udp_socket(sends_from)
         self.ignored: list[str] = []
 
     def __str__(self) -> str:
@@ -104,9 +106,9 @@ class UserAgent:
     def send(self, message: Message | bytes, to: Endpoint) -> None:
         data = message if isinstance(message, bytes) else message.encode()
         try:
-            self.socket.sendto(data, to)
+            self.sender.sendto(data, to)
         except ConnectionRefusedError:  # an ICMP error about an earlier datagram
-            self.socket.sendto(data, to)
+            self.sender.sendto(data, to)
 
     def expect(self, wanted: Matcher, what: str, timeout: float = DEADLINE) -> Incoming:
         """The next message that `wanted` accepts. Others, such as retransmissions of earlier ones, are passed over."""
@@ -117,11 +119,11 @@ class UserAgent:
 
     def _receive(self, wanted: Matcher, deadline: float) -> Incoming | None:
         while True:
-            ready, _, _ = select.select([self.socket], [], [], max(0.0, deadline - time.monotonic()))
+            ready, _, _ = select.select([self.socket, self.sender], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 return None
             try:
-                data, source = self.socket.recvfrom(65536)
+                data, source = ready[0].recvfrom(65536)
             except ConnectionRefusedError:
                 continue
             message = Message.parse(data)

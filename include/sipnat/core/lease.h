@@ -19,7 +19,7 @@ namespace sipnat {
 struct LeaseName {
     IpAddress inside;
     IpAddress remote;
-    std::string call_id;
+    std::string subject;  ///< a REGISTER's address of record, else the Call-ID
     MediaKey mapping;
 
     auto operator<=>(const LeaseName&) const = default;

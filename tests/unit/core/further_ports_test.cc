@@ -179,6 +179,18 @@ TEST(FurtherPorts, ItsEndIsToldToo) {
     EXPECT_EQ(gateway.wait(33s).close.size(), 2U);
 }
 
+TEST(FurtherPorts, ItsEndMayComeFromThatVeryPort) {
+    Gateway gateway;
+    const auto line = phone_line(gateway);
+    const auto first = line.out(registering());
+    (void)line.in(registered(first.text, "Contact: <sip:alice@203.0.113.1:10000>;expires=600"));
+    auto last = registering(2, "<sip:alice@192.168.77.2:5062>;expires=0");
+    last.replace(last.find("call-1"), 6, "call-2");
+    const auto sent = contact_line(gateway).out(last);
+    (void)contact_line(gateway).in(registered(sent.text, ""));
+    EXPECT_EQ(gateway.wait(33s).close.size(), 2U);
+}
+
 TEST(FurtherPorts, SubscriptionsLastAsLongAsTheyAsk) {
     Gateway gateway;
     const std::string head =

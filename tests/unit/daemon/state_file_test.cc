@@ -112,9 +112,9 @@ SavedState::SavedMapping mapping(const MediaKey& of, std::string_view outside,
     return saved;
 }
 
-Lease lease(const MediaKey& of, const std::string& call_id = "lease") {
+Lease lease(const MediaKey& of, const std::string& subject = "lease") {
     const auto remote = address("203.0.113.10");
-    return {{of.inside.address, remote, call_id, of},
+    return {{of.inside.address, remote, subject, of},
             {{of, std::nullopt, remote}, {of, endpoint("203.0.113.10:5060")}},
             Time{77ms},
             std::chrono::seconds(600)};
@@ -268,7 +268,7 @@ TEST(StateLines, ALeaseWithoutHolesHasEnded) {
     const auto read = decode({rich_state(), {{}, {}, {ended}}});
     EXPECT_TRUE(read.complete) << read.fault;
     ASSERT_THAT(read.state.leases, SizeIs(1));
-    EXPECT_EQ(read.state.leases.front().name.call_id, "second \xff");
+    EXPECT_EQ(read.state.leases.front().name.subject, "second \xff");
 }
 
 TEST(StateLines, LaterOnesReplaceWhatEarlierOnesSay) {
