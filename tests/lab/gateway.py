@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lab import netns
 from lab.conntrack import Expectation, Flow, parse_expectations, parse_flows
+from lab.endpoint import Endpoint
 from lab.topology import Network, Node
 from lab.wait import DEADLINE, wait_until
 
@@ -68,7 +69,15 @@ class Arm:
     def open_media(self) -> list[str]:
         """What lets media in, a line each: expectations without those for signalling, class 0, which live as long as a
         registration."""
-        return [str(one) for one in self.expectations() if one.fields.get("class") != "0"]
+        return [str(one) for one in self._expected_media()]
+
+    def open_ports(self) -> list[Endpoint]:
+        """The gateway's own endpoints among those, sorted."""
+        found = (one.expected.destination for one in self._expected_media())
+        return sorted(endpoint for endpoint in found if endpoint[0] == self.gateway.address)
+
+    def _expected_media(self) -> list[Expectation]:
+        return [one for one in self.expectations() if one.fields.get("class") != "0"]
 
     def media_flows(self) -> list[Flow]:
         """Flows that came in through open_media(), or left because of it."""
@@ -221,6 +230,10 @@ class MapsArm(SipnatArm):
 
     def open_media(self) -> list[str]:
         return [*self.elements("in"), *self.elements("streams")]
+
+    def open_ports(self) -> list[Endpoint]:
+        found = (element.split()[1:4:2] for element in self.elements("in"))
+        return sorted((address, int(port)) for address, port in found)
 
     def media_flows(self) -> list[Flow]:
         return [flow for flow in self.flows() if int(flow.fields.get("mark", "0")) & MEDIA_MARK]

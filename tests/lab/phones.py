@@ -6,19 +6,23 @@ They are watched through their own interfaces until they are where they should b
 
 import contextlib
 import json
+import re
 import socket
 import subprocess
 from pathlib import Path
+from typing import Callable
 
 from lab import netns, tone
+from lab.sip import Message
 from lab.topology import Node
 from lab.wait import wait_until
 
 SERVER = "203.0.113.10"
 PASSWORD = "secret"
 PATIENCE = 60.0
-ENOUGH_TONE = 2.0
-"""Seconds of the other's tone that make a conversation."""
+
+
+_BARESIP_TRACE = re.compile(rb"\x1b\[36;1m#\n(\w+ \S+ -> \S+\n)(.*?)\x1b\[;m", re.DOTALL)
 
 
 class Baresip:
@@ -41,6 +45,7 @@ class Baresip:
         self._process = node.start("baresip", "-4", "-s", "-f", str(self._folder), log=f"baresip-{user}.log")
         self._control: socket.socket | None = None
         self._buffer = b""
+        self._looked_at = 0
         wait_until(self._connect, f"{self}'s control port", PATIENCE, self._process.output)
 
     def __str__(self) -> str:
@@ -54,6 +59,29 @@ class Baresip:
 
     def wait_established(self) -> None:
         wait_until(lambda: "ESTABLISHED" in self.command("listcalls"), f"{self}'s call to be established", PATIENCE, self._process.output)
+
+    def hold(self) -> None:
+        self.command("hold")
+
+    def resume(self) -> None:
+        self.command("resume")
+
+    def expect(self, wanted: Callable[[Message], bool], what: str) -> Message:
+        """The next message that it reads and `wanted` accepts; those before it are passed over."""
+        def found() -> Message | None:
+            received = self._received()
+            while self._looked_at < len(received):
+                self._looked_at += 1
+                if wanted(received[self._looked_at - 1]):
+                    return received[self._looked_at - 1]
+            return None
+
+        return wait_until(found, f"{self} to read {what}", PATIENCE, lambda: [message.start for message in self._received()])
+
+    def _received(self) -> list[Message]:
+        """All SIP messages so far, out of the phone's own log."""
+        port = f" -> {self.node.address}:5060\n".encode()
+        return [Message.parse(data) for way, data in _BARESIP_TRACE.findall(self._process.log.read_bytes()) if way.endswith(port)]
 
     def hang_up(self) -> None:
         self.command("hangup")
@@ -227,8 +255,8 @@ class Ear:
 
     def hears(self) -> bool:
         for path in self._recordings():
-            self._listeners.setdefault(path, tone.Listener(path, self._hertz))
-        return any([listener.heard() >= ENOUGH_TONE for listener in self._listeners.values()])
+            self._listeners.setdefault(path, tone.recording(path, self._hertz))
+        return any([listener.heard() >= tone.ENOUGH for listener in self._listeners.values()])
 
 
 def converse(caller, callee) -> None:
