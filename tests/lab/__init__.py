@@ -11,6 +11,7 @@ sends, the server receives, compare, reply. Nothing waits for time to pass; ever
     rtp         counted media
     audio       a call together with its media
     phones      baresip, linphone and kamailio
+    transfer    REFER and Replaces
     tone        what a phone hears of another
     capture     the same, on the wire
 

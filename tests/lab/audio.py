@@ -14,10 +14,11 @@ class AudioCall:
     """
 
     def __init__(self, caller: UserAgent, caller_media: Media, callee: UserAgent, callee_media: Media, *, to: Endpoint | None = None,
-                 uri: str | None = None, relay: Relay | None = None) -> None:
+                 relay: Relay | None = None, **options) -> None:
+        """`options` are further ones of ua.Call's. A relay gets the INVITE, unless `to` says otherwise."""
         self.media = {caller: caller_media, callee: callee_media}
         self.told: dict[UserAgent, sdp.Stream] = {}
-        self.call = Call(caller, callee, to=to or callee.endpoint, uri=uri, offer=caller_media.describe(), relay=relay)
+        self.call = Call(caller, callee, to=to or (relay or callee).endpoint, offer=caller_media.describe(), relay=relay, **options)
         self.call.establish(callee_media.describe())
         self._read(callee, self.call.invite_seen.body)
         self._read(caller, self.call.ok_seen.body)

@@ -265,10 +265,15 @@ def converse(caller, callee) -> None:
     caller.dial(callee.uri)
     caller.wait_established()
     callee.wait_established()
-    wait_until(lambda: all([ear.hears() for ear in ears]), "both to hear each other", PATIENCE, lambda: ears)
+    wait_heard(ears)
     callee.hang_up()
     caller.wait_idle()
     callee.wait_idle()
+
+
+def wait_heard(ears) -> None:
+    """Until each of them has heard its tone; see Ear, and capture.WireEar."""
+    wait_until(lambda: all([ear.hears() for ear in ears]), "all to hear each other", PATIENCE, lambda: list(ears))
 
 
 class Kamailio:

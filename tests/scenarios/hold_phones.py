@@ -8,8 +8,7 @@ Baresip's recording of what it hears ends with its first hold, so from then on t
 
 from lab import sdp
 from lab.capture import Capture
-from lab.phones import PATIENCE, Baresip, Kamailio
-from lab.wait import wait_until
+from lab.phones import Baresip, Kamailio, wait_heard
 
 NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 300
@@ -54,6 +53,6 @@ def described(phone, method, direction):
 def hear_each_other(wires, alice, told_alice, bob, told_bob):
     """From now on, and each from where the other's description says."""
     ears = {wires["phone1"].ear(bob.hertz): told_alice, wires["outside"].ear(alice.hertz): told_bob}
-    wait_until(lambda: all([ear.hears() for ear in ears]), "both to hear each other", PATIENCE, lambda: list(ears))
+    wait_heard(ears)
     for ear, told in ears.items():
         assert ear.sources == [told.rtp], f"{ear}, but the other is told to be at {told.rtp}"
