@@ -7,7 +7,7 @@ import array
 import audioop
 import struct
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple
 
 from lab import tone
 from lab.endpoint import Endpoint
@@ -43,31 +43,34 @@ class Capture:
             self._datagrams.append(datagram)
         return self._datagrams
 
-    def ear(self, hertz: int) -> "WireEar":
-        return WireEar(self, hertz)
+    def arrived(self, source: Endpoint, kind: Callable[[bytes], bool]) -> int:
+        """How many packets came to the host from there, by is_rtp() or is_rtcp()."""
+        return sum(one.source == source and one.destination[0] == self.node.address and kind(one.payload) for one in self.datagrams())
+
+    def ear(self, hertz: int, source: Endpoint | None = None) -> "WireEar":
+        return WireEar(self, hertz, source)
 
 
 class WireEar:
-    """A tone in the G.711 that arrives at a host, from now on, at any port of it."""
+    """A tone in the G.711 that arrives at a host, from now on; only from `source`, where given."""
 
-    def __init__(self, capture: Capture, hertz: int) -> None:
+    def __init__(self, capture: Capture, hertz: int, source: Endpoint | None) -> None:
         self._capture = capture
+        self._source = source
         self._begin = len(capture.datagrams())
         self._samples = array.array("h")
-        self._listener = tone.Listener(f"what arrives at {capture.node}", lambda: (8000, 1, self._samples), hertz)
-        self.sources: list[Endpoint] = []
-        """Of the packets, each once."""
+        name = f"from {source[0]}:{source[1]} to {capture.node}" if source else f"to {capture.node}"
+        self._listener = tone.Listener(name, lambda: (8000, 1, self._samples), hertz)
 
     def __str__(self) -> str:
-        return f"{self._listener}, from {self.sources}"
+        return str(self._listener)
 
     def hears(self) -> bool:
         datagrams = self._capture.datagrams()
         for source, destination, payload in datagrams[self._begin:]:
-            if destination[0] == self._capture.node.address and is_rtp(payload) and payload[1] & 0x7F in _G711:
+            wanted = destination[0] == self._capture.node.address and self._source in (None, source)
+            if wanted and is_rtp(payload) and payload[1] & 0x7F in _G711:
                 self._samples.frombytes(_G711[payload[1] & 0x7F](payload[_RTP_HEADER:], 2))
-                if source not in self.sources:
-                    self.sources.append(source)
         self._begin = len(datagrams)
         return self._listener.heard() >= tone.ENOUGH
 

@@ -26,23 +26,25 @@ _BARESIP_TRACE = re.compile(rb"\x1b\[36;1m#\n(\w+ \S+ -> \S+\n)(.*?)\x1b\[;m", r
 
 
 class Baresip:
-    """A baresip 1.0 that answers by itself, driven through its ctrl_tcp module (JSON in netstrings).
+    """A baresip 1.0, driven through its ctrl_tcp module (JSON in netstrings).
 
     It does not latch onto where media comes from, so audio proves that the SDP was right.
     """
 
-    def __init__(self, node: Node, user: str, hertz: int, *, rtp_ports: str = "20000-20100", transport: str = "udp") -> None:
+    def __init__(self, node: Node, user: str, hertz: int, *, rtp_ports: str = "20000-20100", transport: str = "udp",
+                 answers: str = "auto", video: bool = False, ice: bool = False) -> None:
+        """answers: "auto", or "early": it rings with its own tone, until it is told to answer()."""
         self.node = node
         self.user = user
         self.uri = f"sip:{user}@{SERVER}"
         self.hertz = hertz
-        self._folder = node.network.work / f"baresip-{user}"
+        self._folder = node.network.work / f"baresip-{user}-{node.name}"
         (self._folder / "sound").mkdir(parents=True)
-        (self._folder / "config").write_text(self._config(rtp_ports))
+        (self._folder / "config").write_text(self._config(rtp_ports, video, ice))
         (self._folder / "contacts").write_text("")
         (self._folder / "accounts").write_text(
-            f"<{self.uri};transport={transport}>;auth_pass={PASSWORD};regint=60;answermode=auto\n")
-        self._process = node.start("baresip", "-4", "-s", "-f", str(self._folder), log=f"baresip-{user}.log")
+            f"<{self.uri};transport={transport}>;auth_pass={PASSWORD};regint=60;answermode={answers}{';medianat=ice' if ice else ''}\n")
+        self._process = node.start("baresip", "-4", "-s", "-f", str(self._folder), log=f"{self._folder.name}.log")
         self._control: socket.socket | None = None
         self._buffer = b""
         self._looked_at = 0
@@ -56,6 +58,9 @@ class Baresip:
 
     def dial(self, uri: str) -> None:
         self.command("dial", uri)
+
+    def answer(self) -> None:
+        self.command("accept")
 
     def wait_established(self) -> None:
         wait_until(lambda: "ESTABLISHED" in self.command("listcalls"), f"{self}'s call to be established", PATIENCE, self._process.output)
@@ -135,8 +140,11 @@ class Baresip:
                 raise AssertionError(f"{self} has ended:\n{self._process.output()}")
             self._buffer += received
 
-    def _config(self, rtp_ports: str) -> str:
-        """Tone in (ausine), recordings of both directions out (sndfile); it takes no loopback address for its own."""
+    def _config(self, rtp_ports: str, video: bool, ice: bool) -> str:
+        """Tone in (ausine), recordings of both directions out (sndfile); it takes no loopback address for its own.
+
+        The video is a test picture, and as small as emulation needs it.
+        """
         settings = {
             "poll_method": "epoll",
             "sip_listen": f"{self.node.address}:5060",
@@ -159,6 +167,11 @@ class Baresip:
         modules = [("module", "g711"), ("module", "ausine"), ("module", "aubridge"), ("module", "sndfile"), ("module_tmp", "uuid"),
                    ("module_tmp", "account"), ("module_app", "contact"), ("module_app", "debug_cmd"), ("module_app", "menu"),
                    ("module_app", "ctrl_tcp")]
+        if video:
+            settings.update(video_source="fakevideo,nil", video_display="fakevideo,nil", video_size="128x96", video_bitrate="64000", video_fps="5")
+            modules[:0] = [("module", "vp8"), ("module", "fakevideo")]
+        if ice:
+            modules.insert(0, ("module", "ice"))
         lines = [f"{name} {value}" for name, value in settings.items()] + [f"{kind} {name}.so" for kind, name in modules]
         return "\n".join(lines) + "\n"
 

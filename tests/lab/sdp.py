@@ -83,6 +83,30 @@ def _stream(one: dict, session_address: str) -> Stream:
     return Stream(one["kind"], tuple(components))
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """Of ICE (RFC 8839 section 5.1): where else a component might be reached. Component 1 is RTP, 2 is RTCP."""
+
+    component: int
+    kind: str
+    endpoint: Endpoint
+    related: Endpoint | None = None
+
+    def __str__(self) -> str:
+        related = f" raddr {self.related[0]} rport {self.related[1]}" if self.related else ""
+        return f"a=candidate:{self.kind} {self.component} UDP {2130706431 - self.component} {self.endpoint[0]} {self.endpoint[1]} typ {self.kind}{related}"
+
+
+def candidates(body: bytes) -> list[Candidate]:
+    """Those over UDP, of all streams."""
+    found = []
+    for words in (text.split() for text in body.decode("utf-8", "replace").splitlines() if text.startswith("a=candidate:")):
+        if words[2].upper() == "UDP":
+            related = (words[9], int(words[11])) if "raddr" in words else None
+            found.append(Candidate(int(words[1]), words[7], (words[4], int(words[5])), related))
+    return found
+
+
 def line(body: bytes, start: str) -> str:
     """The first line that begins with `start`, e.g. "o=", "m=audio"."""
     for text in body.decode("utf-8", "replace").splitlines():
