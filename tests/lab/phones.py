@@ -31,12 +31,12 @@ class Baresip:
     It does not latch onto where media comes from, so audio proves that the SDP was right.
     """
 
-    def __init__(self, node: Node, user: str, hertz: int, *, rtp_ports: str = "20000-20100", transport: str = "udp",
+    def __init__(self, node: Node, user: str, hertz: int, *, server: str = SERVER, rtp_ports: str = "20000-20100", transport: str = "udp",
                  answers: str = "auto", video: bool = False, ice: bool = False) -> None:
         """answers: "auto", or "early": it rings with its own tone, until it is told to answer()."""
         self.node = node
         self.user = user
-        self.uri = f"sip:{user}@{SERVER}"
+        self.uri = f"sip:{user}@{server}"
         self.hertz = hertz
         self._folder = node.network.work / f"baresip-{user}-{node.name}"
         (self._folder / "sound").mkdir(parents=True)
@@ -272,10 +272,11 @@ class Ear:
         return any([listener.heard() >= tone.ENOUGH for listener in self._listeners.values()])
 
 
-def converse(caller, callee) -> None:
-    """`caller` dials `callee`; each must hear the other's tone; the callee hangs up."""
+def converse(caller, callee, dialled: str | None = None) -> None:
+    """`caller` dials `callee`, by its own URI or by that which it has for the caller; each must hear the other's tone; the
+    callee hangs up."""
     ears = [caller.listener(callee.hertz), callee.listener(caller.hertz)]
-    caller.dial(callee.uri)
+    caller.dial(dialled or callee.uri)
     caller.wait_established()
     callee.wait_established()
     wait_heard(ears)

@@ -5,7 +5,6 @@ A packet counts where it arrives. Nothing is echoed: an echo answers to a packet
 
 import copy
 import itertools
-import socket
 import struct
 import time
 from dataclasses import dataclass, field

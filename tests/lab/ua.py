@@ -207,11 +207,11 @@ class Relay(UserAgent):
         return self.deliver(passed, self._sources[sip.parameter(own, "branch") or ""], receiver)
 
 
-def register(phone: UserAgent, server: UserAgent, *, expires: int = 3600, cseq: int = 1) -> tuple[Incoming, Incoming]:
-    """REGISTER and 200. Returns what the server saw and what the phone got back."""
-    request = phone.request("REGISTER", f"sip:{server.endpoint[0]}", to=f"<{phone.identity}>", cseq=cseq,
-                            headers=[("Expires", str(expires))])
-    seen = phone.deliver(request, server.endpoint, server)
+def register(phone: UserAgent, server: UserAgent, *, at: Endpoint | None = None, expires: int = 3600, cseq: int = 1) -> tuple[Incoming, Incoming]:
+    """REGISTER and 200. Returns what the server saw and what the phone got back. `at`: where the phone knows the server."""
+    at = at or server.endpoint
+    request = phone.request("REGISTER", f"sip:{at[0]}", to=f"<{phone.identity}>", cseq=cseq, headers=[("Expires", str(expires))])
+    seen = phone.deliver(request, at, server)
     answer = server.response(seen.message, 200, tag="registrar", contact=f"{seen.message['Contact']};expires={expires}")
     got = server.reply(seen, answer, phone)
     if isinstance(server, Relay):
