@@ -7,7 +7,6 @@ that arrives is the sound that was sent. Ends with status 2 if this kernel can't
 
 import difflib
 import os
-import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from lab import capabilities  # noqa: E402
+from lab.capture import udp_payloads  # noqa: E402
 from lab.phones import PATIENCE, Baresip, Kamailio  # noqa: E402
 from lab.scenario import EXPECTATIONS_NEED, Lab  # noqa: E402
 from lab.sip import Message  # noqa: E402
@@ -119,27 +119,11 @@ def show_change(net, method: str) -> None:
 def requests(capture: Path, method: str, from_host: str) -> dict[tuple[str, str], bytes]:
     """Requests in a capture by (Call-ID, CSeq)."""
     found = {}
-    for source, payload in udp_payloads(capture.read_bytes()):
-        if source == from_host and payload.startswith(method.encode() + b" "):
+    for source, _, payload in udp_payloads(capture):
+        if source[0] == from_host and payload.startswith(method.encode() + b" "):
             message = Message.parse(payload)
             found[message["Call-ID"].strip(), message["CSeq"].strip()] = payload
     return found
-
-
-def udp_payloads(pcap: bytes):
-    """(source address, payload) of IPv4 UDP packets in a capture of "any" (LINKTYPE_LINUX_SLL2: 20 bytes of header)."""
-    (linktype,) = struct.unpack_from("<I", pcap, 20)
-    header = {276: 20, 113: 16}[linktype]
-    offset = 24
-    while offset + 16 <= len(pcap):
-        (length,) = struct.unpack_from("<I", pcap, offset + 8)
-        if offset + 16 + length > len(pcap):
-            return  # still being written
-        packet = pcap[offset + 16 + header:offset + 16 + length]
-        offset += 16 + length
-        if len(packet) > 28 and packet[0] >> 4 == 4 and packet[9] == 17:
-            start = (packet[0] & 15) * 4
-            yield ".".join(map(str, packet[12:16])), packet[start + 8:]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,11 @@ sends, the server receives, compare, reply. Nothing waits for time to pass; ever
     sip, sdp    messages with every byte under the scenario's control
     ua          user agents, calls, a relaying server
     rtp         counted media
+    audio       a call together with its media
     phones      baresip, linphone and kamailio
+    transfer    REFER and Replaces
+    tone        what a phone hears of another
+    capture     the same, on the wire
 
 Standard library of Debian 12's python3 only.
 """

@@ -1,28 +1,53 @@
 """A call between two user agents together with its media: what most scenarios begin with."""
 
 from lab import sdp
-from lab.rtp import Media, talk
-from lab.ua import Call, UserAgent
+from lab.endpoint import Endpoint
+from lab.rtp import Media, speak
+from lab.ua import Call, Relay, Transaction, UserAgent
 
 
 class AudioCall:
-    """An established call of one audio stream; each side offers the ports of its Media.
+    """An established call of one audio stream; each side describes the ports of its Media.
 
-    offered    what the callee read in the offer, and so where it sends
-    answered   what the caller read in the answer
+    media   each side's Media
+    told    where each side was told last to send: what it read in the other's description
     """
 
-    def __init__(self, caller: UserAgent, inside: Media, callee: UserAgent, outside: Media) -> None:
-        self.inside = inside
-        self.outside = outside
-        self.call = Call(caller, callee, to=callee.endpoint, offer=sdp.audio(inside.address, inside.port))
-        self.call.establish(sdp.audio(outside.address, outside.port))
-        [self.offered] = sdp.streams(self.call.invite_seen.body)
-        [self.answered] = sdp.streams(self.call.ok_seen.body)
+    def __init__(self, caller: UserAgent, caller_media: Media, callee: UserAgent, callee_media: Media, *, to: Endpoint | None = None,
+                 relay: Relay | None = None, **options) -> None:
+        """`options` are further ones of ua.Call's. A relay gets the INVITE, unless `to` says otherwise."""
+        self.media = {caller: caller_media, callee: callee_media}
+        self.told: dict[UserAgent, sdp.Stream] = {}
+        self.call = Call(caller, callee, to=to or (relay or callee).endpoint, offer=caller_media.describe(), relay=relay, **options)
+        self.call.establish(callee_media.describe())
+        self._read(callee, self.call.invite_seen.body)
+        self._read(caller, self.call.ok_seen.body)
 
-    def talk(self) -> None:
-        """Media in both directions, the caller's first; see rtp.talk()."""
-        talk(self.inside, self.answered, self.outside, self.offered)
+    def offer(self, by: UserAgent, offer: bytes | None = None, answer: bytes | None = None) -> Transaction:
+        """A re-INVITE with its answer; without descriptions, of the ports that each has."""
+        request = self.call.request(by, "INVITE", offer or self.media[by].describe())
+        self.accept(request, by, answer)
+        return request
+
+    def accept(self, request: Transaction, by: UserAgent, answer: bytes | None = None) -> None:
+        """The other side's answer to an offer of `by`."""
+        other = self.call.other(by)
+        self._read(other, request.seen.body)
+        self._read(by, request.respond(200, answer or self.media[other].describe()).body)
+
+    def talk(self, first: UserAgent | None = None) -> None:
+        """Media in both directions, the caller's first unless told otherwise; see rtp.talk()."""
+        first = first or self.call.caller
+        self.speak(first)
+        self.speak(self.call.other(first))
+
+    def speak(self, sender: UserAgent) -> None:
+        """Media in one direction."""
+        receiver = self.call.other(sender)
+        speak(self.media[sender], self.told[sender], self.media[receiver], self.told[receiver])
 
     def hang_up(self, by: UserAgent):
         return self.call.hang_up(by=by)
+
+    def _read(self, agent: UserAgent, body: bytes) -> None:
+        [self.told[agent]] = sdp.streams(body)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lab import netns
 from lab.conntrack import Expectation, Flow, parse_expectations, parse_flows
+from lab.endpoint import Endpoint
 from lab.topology import Network, Node
 from lab.wait import DEADLINE, wait_until
 
@@ -66,9 +67,17 @@ class Arm:
         return parse_expectations(self.gateway.run("conntrack", "-L", "expect", check=False))
 
     def open_media(self) -> list[str]:
-        """What lets media in, a line each: expectations without those for signalling, which live as long as a registration:
-        class 0, and those towards a SIP server."""
-        return [str(one) for one in self.expectations() if one.fields.get("class") != "0" and one.expected.destination[1] != 5060]
+        """What lets media in, a line each."""
+        return [str(one) for one in self._expected_media()]
+
+    def open_ports(self) -> list[Endpoint]:
+        """The gateway's own endpoints among those, sorted."""
+        found = (one.expected.destination for one in self._expected_media())
+        return sorted(endpoint for endpoint in found if endpoint[0] == self.gateway.address)
+
+    def _expected_media(self) -> list[Expectation]:
+        """Those without signalling, which live as long as a registration: class 0, and those towards a SIP server."""
+        return [one for one in self.expectations() if one.fields.get("class") != "0" and one.expected.destination[1] != 5060]
 
     def open_signalling(self) -> list[str]:
         """What lets SIP in to ports that are no flow's own, a line each."""
@@ -230,6 +239,10 @@ class MapsArm(SipnatArm):
         # Only they are guarded like media; a flow's own port is not.
         guarded = [one.removeprefix("media: ") for one in self.elements("media")]
         return [one for one in self.elements("contacts") if any(f" . {endpoint} : " in one for endpoint in guarded)]
+
+    def open_ports(self) -> list[Endpoint]:
+        found = (element.split()[1:4:2] for element in self.elements("in"))
+        return sorted((address, int(port)) for address, port in found)
 
     def media_flows(self) -> list[Flow]:
         return [flow for flow in self.flows() if int(flow.fields.get("mark", "0")) & MEDIA_MARK]

@@ -6,41 +6,48 @@ They are watched through their own interfaces until they are where they should b
 
 import contextlib
 import json
+import re
 import socket
 import subprocess
 from pathlib import Path
+from typing import Callable
 
 from lab import netns, tone
+from lab.sip import Message
 from lab.topology import Node
 from lab.wait import wait_until
 
 SERVER = "203.0.113.10"
 PASSWORD = "secret"
 PATIENCE = 60.0
-ENOUGH_TONE = 2.0
-"""Seconds of the other's tone that make a conversation."""
+
+
+_BARESIP_TRACE = re.compile(rb"\x1b\[36;1m#\n(\w+ \S+ -> \S+\n)(.*?)\x1b\[;m", re.DOTALL)
 
 
 class Baresip:
-    """A baresip 1.0 that answers by itself, driven through its ctrl_tcp module (JSON in netstrings).
+    """A baresip 1.0, driven through its ctrl_tcp module (JSON in netstrings).
 
     It does not latch onto where media comes from, so audio proves that the SDP was right.
     """
 
-    def __init__(self, node: Node, user: str, hertz: int, *, rtp_ports: str = "20000-20100", transport: str = "udp") -> None:
+    def __init__(self, node: Node, user: str, hertz: int, *, server: str = SERVER, rtp_ports: str = "20000-20100", transport: str = "udp",
+                 answers: str = "auto", video: bool = False, ice: bool = False) -> None:
+        """answers: "auto", or "early": it rings with its own tone, until it is told to answer()."""
         self.node = node
         self.user = user
-        self.uri = f"sip:{user}@{SERVER}"
+        self.uri = f"sip:{user}@{server}"
         self.hertz = hertz
-        self._folder = node.network.work / f"baresip-{user}"
+        self._folder = node.network.work / f"baresip-{user}-{node.name}"
         (self._folder / "sound").mkdir(parents=True)
-        (self._folder / "config").write_text(self._config(rtp_ports))
+        (self._folder / "config").write_text(self._config(rtp_ports, video, ice))
         (self._folder / "contacts").write_text("")
         (self._folder / "accounts").write_text(
-            f"<{self.uri};transport={transport}>;auth_pass={PASSWORD};regint=60;answermode=auto\n")
-        self._process = node.start("baresip", "-4", "-s", "-f", str(self._folder), log=f"baresip-{user}.log")
+            f"<{self.uri};transport={transport}>;auth_pass={PASSWORD};regint=60;answermode={answers}{';medianat=ice' if ice else ''}\n")
+        self._process = node.start("baresip", "-4", "-s", "-f", str(self._folder), log=f"{self._folder.name}.log")
         self._control: socket.socket | None = None
         self._buffer = b""
+        self._looked_at = 0
         wait_until(self._connect, f"{self}'s control port", PATIENCE, self._process.output)
 
     def __str__(self) -> str:
@@ -52,8 +59,34 @@ class Baresip:
     def dial(self, uri: str) -> None:
         self.command("dial", uri)
 
+    def answer(self) -> None:
+        self.command("accept")
+
     def wait_established(self) -> None:
         wait_until(lambda: "ESTABLISHED" in self.command("listcalls"), f"{self}'s call to be established", PATIENCE, self._process.output)
+
+    def hold(self) -> None:
+        self.command("hold")
+
+    def resume(self) -> None:
+        self.command("resume")
+
+    def expect(self, wanted: Callable[[Message], bool], what: str) -> Message:
+        """The next message that it reads and `wanted` accepts; those before it are passed over."""
+        def found() -> Message | None:
+            received = self._received()
+            while self._looked_at < len(received):
+                self._looked_at += 1
+                if wanted(received[self._looked_at - 1]):
+                    return received[self._looked_at - 1]
+            return None
+
+        return wait_until(found, f"{self} to read {what}", PATIENCE, lambda: [message.start for message in self._received()])
+
+    def _received(self) -> list[Message]:
+        """All SIP messages so far, out of the phone's own log."""
+        port = f" -> {self.node.address}:5060\n".encode()
+        return [Message.parse(data) for way, data in _BARESIP_TRACE.findall(self._process.log.read_bytes()) if way.endswith(port)]
 
     def hang_up(self) -> None:
         self.command("hangup")
@@ -107,8 +140,11 @@ class Baresip:
                 raise AssertionError(f"{self} has ended:\n{self._process.output()}")
             self._buffer += received
 
-    def _config(self, rtp_ports: str) -> str:
-        """Tone in (ausine), recordings of both directions out (sndfile); it takes no loopback address for its own."""
+    def _config(self, rtp_ports: str, video: bool, ice: bool) -> str:
+        """Tone in (ausine), recordings of both directions out (sndfile); it takes no loopback address for its own.
+
+        The video is a test picture, and as small as emulation needs it.
+        """
         settings = {
             "poll_method": "epoll",
             "sip_listen": f"{self.node.address}:5060",
@@ -131,6 +167,11 @@ class Baresip:
         modules = [("module", "g711"), ("module", "ausine"), ("module", "aubridge"), ("module", "sndfile"), ("module_tmp", "uuid"),
                    ("module_tmp", "account"), ("module_app", "contact"), ("module_app", "debug_cmd"), ("module_app", "menu"),
                    ("module_app", "ctrl_tcp")]
+        if video:
+            settings.update(video_source="fakevideo,nil", video_display="fakevideo,nil", video_size="128x96", video_bitrate="64000", video_fps="5")
+            modules[:0] = [("module", "vp8"), ("module", "fakevideo")]
+        if ice:
+            modules.insert(0, ("module", "ice"))
         lines = [f"{name} {value}" for name, value in settings.items()] + [f"{kind} {name}.so" for kind, name in modules]
         return "\n".join(lines) + "\n"
 
@@ -227,20 +268,26 @@ class Ear:
 
     def hears(self) -> bool:
         for path in self._recordings():
-            self._listeners.setdefault(path, tone.Listener(path, self._hertz))
-        return any([listener.heard() >= ENOUGH_TONE for listener in self._listeners.values()])
+            self._listeners.setdefault(path, tone.recording(path, self._hertz))
+        return any([listener.heard() >= tone.ENOUGH for listener in self._listeners.values()])
 
 
-def converse(caller, callee) -> None:
-    """`caller` dials `callee`; each must hear the other's tone; the callee hangs up."""
+def converse(caller, callee, dialled: str | None = None) -> None:
+    """`caller` dials `callee`, by its own URI or by that which it has for the caller; each must hear the other's tone; the
+    callee hangs up."""
     ears = [caller.listener(callee.hertz), callee.listener(caller.hertz)]
-    caller.dial(callee.uri)
+    caller.dial(dialled or callee.uri)
     caller.wait_established()
     callee.wait_established()
-    wait_until(lambda: all([ear.hears() for ear in ears]), "both to hear each other", PATIENCE, lambda: ears)
+    wait_heard(ears)
     callee.hang_up()
     caller.wait_idle()
     callee.wait_idle()
+
+
+def wait_heard(ears) -> None:
+    """Until each of them has heard its tone; see Ear, and capture.WireEar."""
+    wait_until(lambda: all([ear.hears() for ear in ears]), "all to hear each other", PATIENCE, lambda: list(ears))
 
 
 class Kamailio:

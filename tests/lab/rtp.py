@@ -3,22 +3,27 @@
 A packet counts where it arrives. Nothing is echoed: an echo answers to a packet's source, and so can't see a wrong SDP.
 """
 
-import socket
+import copy
+import itertools
 import struct
 import time
 from dataclasses import dataclass, field
 
+from lab import sdp
 from lab.endpoint import Endpoint
 from lab.topology import Node
 from lab.wait import DEADLINE
 
 _PATTERN = b"sipnat lab media sample."
+_names = itertools.count(1)
+"""Of ports, so that a receiver knows whose packet it has; RTP's and RTCP's synchronisation sources."""
 
 
 @dataclass
 class Received:
-    """What arrived on one port: sequence numbers in order of arrival, and their sources."""
+    """What arrived on one port, in order of arrival: which sender's packet, its number, and where it came from."""
 
+    senders: list[int] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     sources: list[Endpoint] = field(default_factory=list)
 
@@ -27,14 +32,14 @@ class Received:
 
 
 class Port:
-    """One end of one component (RTP or RTCP): a socket that numbers what it sends and keeps what it receives."""
+    """One end of one component (RTP, RTCP or UDPTL): a socket that numbers what it sends and keeps what it receives."""
 
-    def __init__(self, node: Node, port: int, kind: str, name: int) -> None:
+    def __init__(self, node: Node, port: int, kind: str) -> None:
         self.kind = kind
         self.endpoint = (node.address, port)
         self.received = Received()
         self.sent = 0
-        self._name = name
+        self.name = next(_names)
         self._socket = node.udp_socket(port)
         self._socket.setblocking(False)
 
@@ -58,7 +63,8 @@ class Port:
         deadline = time.monotonic() + timeout
         while True:
             self.collect()
-            arrived = [(number, source) for number, source in zip(self.received.numbers, self.received.sources) if number >= wanted[0]]
+            received = zip(self.received.senders, self.received.numbers, self.received.sources)
+            arrived = [(number, source) for name, number, source in received if name == sender.name and number >= wanted[0]]
             if [number for number, _ in arrived] == wanted:
                 return [source for _, source in arrived]
             if time.monotonic() > deadline:
@@ -75,49 +81,81 @@ class Port:
             except ConnectionRefusedError:
                 continue
             if _PATTERN in packet:
-                self.received.numbers.append(struct.unpack_from(">I", packet, packet.index(_PATTERN) - 4)[0])
+                name, number = struct.unpack_from(">II", packet, packet.index(_PATTERN) - 8)
+                self.received.senders.append(name)
+                self.received.numbers.append(number)
                 self.received.sources.append(source)
 
     def _packet(self, number: int) -> bytes:
-        payload = struct.pack(">I", number) + _PATTERN
+        payload = struct.pack(">II", self.name, number) + _PATTERN
         if self.kind == "RTP":  # version 2, PCMA
-            return struct.pack(">BBHII", 0x80, 8, number & 0xFFFF, number * 160, self._name) + payload
+            return struct.pack(">BBHII", 0x80, 8, number & 0xFFFF, number * 160, self.name) + payload
+        if self.kind == "UDPTL":  # one primary packet, and no earlier ones for error recovery (ITU-T T.38 section 9.1)
+            return struct.pack(">HB", number & 0xFFFF, len(payload)) + payload + b"\0\0"
         # An APP packet (RFC 3550 section 6.7); its length is in words, less one.
-        return struct.pack(">BBHI4s", 0x80, 204, (12 + len(payload)) // 4 - 1, self._name, b"TEST") + payload
+        return struct.pack(">BBHI4s", 0x80, 204, (12 + len(payload)) // 4 - 1, self.name, b"TEST") + payload
 
 
 class Media:
-    """A phone's or a media server's two ports."""
+    """The ports of one stream of a phone's or a media server's: RTP and RTCP, or the one of T.38."""
 
-    def __init__(self, node: Node, port: int, rtcp_port: int | None = None) -> None:
-        self.rtp = Port(node, port, "RTP", port)
-        self.rtcp = Port(node, port + 1 if rtcp_port is None else rtcp_port, "RTCP", port)
+    def __init__(self, node: Node, port: int, rtcp_port: int | None = None, *, fax: bool = False) -> None:
+        if fax:
+            self.ports = [Port(node, port, "UDPTL")]
+        else:
+            self.ports = [Port(node, port, "RTP"), Port(node, port + 1 if rtcp_port is None else rtcp_port, "RTCP")]
         self.address = node.address
         self.port = port
 
-    def send(self, stream, count: int = 1) -> None:
-        """Sends to where a description (sdp.Stream) says."""
-        self.rtp.send(stream.rtp, count)
-        self.rtcp.send(stream.rtcp, count)
+    def __str__(self) -> str:
+        return str(self.ports[0])
 
-    def expect(self, count: int, sender: "Media", timeout: float = DEADLINE) -> tuple[Endpoint, Endpoint]:
-        """All of the last `count` packets of `sender`'s RTP and RTCP; returns their two sources, which must not vary."""
+    @property
+    def rtp(self) -> Port:
+        return self.ports[0]
+
+    @property
+    def rtcp(self) -> Port:
+        return self.ports[1]
+
+    def describe(self, **options: str) -> bytes:
+        """An offer or answer of one audio stream here; `options` are sdp.audio()'s."""
+        return sdp.audio(self.address, self.port, **options)
+
+    def as_fax(self) -> "Media":
+        """The RTP port taken for T.38. What it sends goes on looking like RTP, which no gateway looks at."""
+        other = copy.copy(self)
+        other.ports = self.ports[:1]
+        return other
+
+    def send(self, stream: sdp.Stream, count: int = 1) -> None:
+        """Sends to where a description says."""
+        for port, to in zip(self.ports, stream.components, strict=True):
+            port.send(to, count)
+
+    def expect(self, count: int, sender: "Media", timeout: float = DEADLINE) -> tuple[Endpoint, ...]:
+        """All of the last `count` packets of each of `sender`'s ports; returns their sources, which must not vary."""
         found = []
-        for mine, theirs in ((self.rtp, sender.rtp), (self.rtcp, sender.rtcp)):
+        for mine, theirs in zip(self.ports, sender.ports, strict=True):
             sources = set(mine.expect(count, theirs, timeout))
             if len(sources) != 1:
                 raise AssertionError(f"{mine}: one stream from several sources: {sorted(sources)}")
             found.append(sources.pop())
-        return found[0], found[1]
+        return tuple(found)
 
 
-def talk(first: Media, first_to, second: Media, second_to, count: int = 5) -> None:
-    """Both directions, RTP and RTCP: `first` sends before `second` does. `…_to`: the sdp.Stream that each sends to.
+def talk(first: Media, first_to: sdp.Stream, second: Media, second_to: sdp.Stream, count: int = 5) -> None:
+    """Both directions, all components: `first` sends before `second` does. `…_to`: where each sends to.
 
     Every packet must arrive, from the very endpoint that the other side was told to send to (RFC 4961: symmetric).
     """
-    for sender, to, receiver, told in ((first, first_to, second, second_to), (second, second_to, first, first_to)):
-        sender.send(to, count)
-        sources = receiver.expect(count, sender)
-        if sources != (told.rtp, told.rtcp):
-            raise AssertionError(f"media from {sender.address} arrives from {sources}, but is told to be at {told.rtp}, {told.rtcp}")
+    speak(first, first_to, second, second_to, count)
+    speak(second, second_to, first, first_to, count)
+
+
+def speak(sender: Media, to: sdp.Stream, receiver: Media, told: sdp.Stream, count: int = 5) -> None:
+    """One direction; `told` is where the receiver sends, and so where `sender` must seem to be."""
+    sender.send(to, count)
+    sources = receiver.expect(count, sender)
+    if sources != told.components:
+        raise AssertionError(f"media from {sender.address} arrives from {sources}, but is told to be at {told.components}")

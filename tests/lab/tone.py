@@ -7,35 +7,38 @@ import array
 import math
 import struct
 from pathlib import Path
+from typing import Callable
 
 _WINDOW = 0.25
+ENOUGH = 2.0
+"""Seconds of the other's tone that make a conversation."""
 _QUIET = 200
 """Root mean square of 16-bit samples below which a window is silence."""
 _ENOUGH_RATE = 8000
 _USUAL_HEADER = 44
+_NOTHING = (0, 1, array.array("h"))
 
 
 class Listener:
-    """Follows one recording. `heard()` is cumulative, and looks only at what is new since the last time."""
+    """Follows samples that grow. `heard()` is cumulative, and looks only at what is new since the last time."""
 
-    def __init__(self, path: Path, hertz: float) -> None:
-        self.path = path
+    def __init__(self, name: str, source: Callable[[], tuple[int, int, "array.array[int]"]], hertz: float) -> None:
+        """`source` gives (rate, channels, all samples so far); a rate of 0 while there are none."""
+        self.name = name
         self.hertz = hertz
         self.good = 0
         self.loud = 0
+        self._source = source
         self._windows = 0
 
     def __str__(self) -> str:
-        size = self.path.stat().st_size if self.path.exists() else 0
-        return (f"{self.path.name}: {size} bytes, {self.loud * _WINDOW:.2f} s of sound, "
-                f"{self.good * _WINDOW:.2f} s of {self.hertz:.0f} Hz")
+        return f"{self.name}: {self.loud * _WINDOW:.2f} s of sound, {self.good * _WINDOW:.2f} s of {self.hertz:.0f} Hz"
 
     def heard(self) -> float:
         """Seconds of the wanted tone so far."""
-        if self.path.exists():
-            rate, channels, samples = _samples(self.path.read_bytes())
-            if rate:
-                self._listen(rate, samples[::channels])
+        rate, channels, samples = self._source()
+        if rate:
+            self._listen(rate, samples[::channels])
         return self.good * _WINDOW
 
     def _listen(self, rate: int, samples: "array.array[int]") -> None:
@@ -50,6 +53,11 @@ class Listener:
             self.loud += 1
             if _share(window, energy, self.hertz * step / rate) > 0.5:
                 self.good += 1
+
+
+def recording(path: Path, hertz: float) -> Listener:
+    """Of a WAV file, also one that is not there yet."""
+    return Listener(path.name, lambda: _samples(path.read_bytes()) if path.exists() else _NOTHING, hertz)
 
 
 def _share(window: "array.array[int]", energy: int, frequency: float) -> float:

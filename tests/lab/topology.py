@@ -139,12 +139,13 @@ class Network:
         self._sockets.append(made)
         return made
 
-    def capture(self, node: Node) -> None:
-        """Captures everything that `node` sends and receives into NODE.pcap, from now on."""
-        log = self.work / f"{node.name}.tcpdump"
-        process = netns.Process(["tcpdump", "-i", "any", "-U", "-n", "-Z", "root", "-w", str(self.work / f"{node.name}.pcap")], log, node.namespace)
+    def capture(self, node: Node) -> Path:
+        """Captures everything that `node` sends and receives into NODE.pcap, from now on. Returns the file."""
+        log, path = self.work / f"{node.name}.tcpdump", self.work / f"{node.name}.pcap"
+        process = netns.Process(["tcpdump", "-i", "any", "-U", "-n", "-Z", "root", "-w", str(path)], log, node.namespace)
         self._captures.append(process)
         wait_until(lambda: "listening on" in process.output(), f"tcpdump on {node}", state=process.output)
+        return path
 
     def _build(self) -> None:
         switch = f"{self.prefix}-switch"

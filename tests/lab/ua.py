@@ -6,6 +6,7 @@ A message that does not arrive is sent again, as any user agent does over UDP.
 """
 
 import itertools
+import re
 import select
 import socket
 import time
@@ -21,6 +22,9 @@ from lab.wait import DEADLINE
 T1 = 1.0
 """Seconds until the first retransmission, twice that until the next, at most four times. Twice the RFC's, for emulation."""
 
+_WITH_CONTACT = ("INVITE", "REGISTER", "OPTIONS", "UPDATE", "SUBSCRIBE", "REFER", "NOTIFY")
+"""Requests that carry one: those that begin a dialog or refresh its target, and REGISTER."""
+
 _serial = itertools.count(1)
 
 
@@ -33,13 +37,16 @@ class Incoming(NamedTuple):
 
 
 Matcher = Callable[[Message], bool]
+Headers = list[tuple[str, str]] | None
+"""Further ones, in their order."""
 
 
 def same(sent: Message) -> Matcher:
-    """The same message, whatever was rewritten in it on its way: same kind, CSeq and Call-ID."""
+    """The same message, whatever was rewritten in it on its way: same kind, CSeq and Call-ID, and of forks the same one."""
 
     def key(message: Message) -> tuple:
-        return message.status, message["CSeq"].split(), message["Call-ID"].strip()
+        return (message.status, message["CSeq"].split(), message["Call-ID"].strip(), sip.parameter(message["Via"], "branch"),
+                sip.parameter(message["To"], "tag"))
 
     return lambda message: key(message) == key(sent)
 
@@ -67,10 +74,10 @@ class UserAgent:
     # Messages
 
     def request(self, method: str, uri: str, *, from_: str | None = None, to: str | None = None, call_id: str | None = None,
-                cseq: int = 1, body: bytes = b"", branch: str | None = None, headers: list[tuple[str, str]] | None = None) -> Message:
+                cseq: int = 1, body: bytes = b"", branch: str | None = None, headers: Headers = None) -> Message:
         """A request; one outside of a dialog unless from_, to and call_id say otherwise."""
         number = next(_serial)
-        contact = [("Contact", f"<{self.contact}>")] if method in ("INVITE", "REGISTER", "OPTIONS", "UPDATE", "SUBSCRIBE") else []
+        contact = [("Contact", f"<{self.contact}>")] if method in _WITH_CONTACT else []
         return Message(f"{method} {uri} SIP/2.0", [
             ("Via", f"SIP/2.0/UDP {self.via};branch={branch or f'z9hG4bK-{self.user}-{number}'}"),
             ("Max-Forwards", "70"),
@@ -80,11 +87,12 @@ class UserAgent:
             ("CSeq", f"{cseq} {method}"),
             *contact,
             *(headers or []),
-            *([("Content-Type", "application/sdp")] if body else []),
+            *_content_type(body, headers),
             ("Content-Length", "auto"),
         ], body)
 
-    def response(self, request: Message, status: int, *, body: bytes = b"", tag: str | None = None, contact: str | None = None) -> Message:
+    def response(self, request: Message, status: int, *, body: bytes = b"", tag: str | None = None, contact: str | None = None,
+                 headers: Headers = None) -> Message:
         """A response that copies what responses copy (RFC 3261 section 8.2.6.2)."""
         to = request["To"]
         if tag and sip.parameter(to, "tag") is None:
@@ -97,7 +105,8 @@ class UserAgent:
             ("Call-ID", request["Call-ID"]),
             ("CSeq", request["CSeq"]),
             *([("Contact", contact)] if contact else []),
-            *([("Content-Type", "application/sdp")] if body else []),
+            *(headers or []),
+            *_content_type(body, headers),
             ("Content-Length", "auto"),
         ], body)
 
@@ -153,6 +162,12 @@ class UserAgent:
         return self.deliver(response, response_target(request), receiver)
 
 
+def _content_type(body: bytes, headers: Headers) -> list[tuple[str, str]]:
+    """A body is SDP unless the headers say what else it is."""
+    said = any(sip.canonical(name) == "content-type" for name, _ in headers or [])
+    return [("Content-Type", "application/sdp")] if body and not said else []
+
+
 def response_target(request: Incoming) -> Endpoint:
     """RFC 3261 section 18.2.2 and RFC 3581: the source's address, the Via's port, the source's port if rport asks."""
     via = request.message["Via"]
@@ -194,11 +209,11 @@ class Relay(UserAgent):
         return self.deliver(passed, self._sources[sip.parameter(own, "branch") or ""], receiver)
 
 
-def register(phone: UserAgent, server: UserAgent, *, expires: int = 3600, cseq: int = 1) -> tuple[Incoming, Incoming]:
-    """REGISTER and 200. Returns what the server saw and what the phone got back."""
-    request = phone.request("REGISTER", f"sip:{server.endpoint[0]}", to=f"<{phone.identity}>", cseq=cseq,
-                            headers=[("Expires", str(expires))])
-    seen = phone.deliver(request, server.endpoint, server)
+def register(phone: UserAgent, server: UserAgent, *, at: Endpoint | None = None, expires: int = 3600, cseq: int = 1) -> tuple[Incoming, Incoming]:
+    """REGISTER and 200. Returns what the server saw and what the phone got back. `at`: where the phone knows the server."""
+    at = at or server.endpoint
+    request = phone.request("REGISTER", f"sip:{at[0]}", to=f"<{phone.identity}>", cseq=cseq, headers=[("Expires", str(expires))])
+    seen = phone.deliver(request, at, server)
     answer = server.response(seen.message, 200, tag="registrar", contact=f"{seen.message['Contact']};expires={expires}")
     got = server.reply(seen, answer, phone)
     if isinstance(server, Relay):
@@ -222,12 +237,12 @@ class Dialog:
     def next_hop(self) -> Endpoint:
         return sip.endpoint_of(self.routes[0] if self.routes else self.target)
 
-    def request(self, method: str, *, body: bytes = b"", cseq: int | None = None) -> Message:
+    def request(self, method: str, *, body: bytes = b"", cseq: int | None = None, headers: Headers = None) -> Message:
         if cseq is None:
             self.cseq += 1
             cseq = self.cseq
         return self.agent.request(method, self.target, from_=self.local, to=self.remote, call_id=self.call_id, cseq=cseq, body=body,
-                                  headers=[("Route", route) for route in self.routes])
+                                  headers=[*(("Route", route) for route in self.routes), *(headers or [])])
 
 
 class Call:
@@ -238,20 +253,29 @@ class Call:
           | <---------------- respond()  |     (180, 183…)
           | <----------------- answer()  |     ok_seen
           | ack() -------------------->  |
-          | <-------- hang_up(…) ----->  |
+          | <------ request(…) ------->  |     within the dialog, from either side
+          | <------ hang_up(…) ------->  |
 
-    With a relay between them each message is passed on by it.
+    With a relay between them each message is passed on by it. A tag of a response other than the callee's own makes
+    another dialog of the same INVITE, as a server that forks does.
     """
 
     def __init__(self, caller: UserAgent, callee: UserAgent, *, to: Endpoint, uri: str | None = None, offer: bytes = b"",
-                 relay: Relay | None = None, headers: list[tuple[str, str]] | None = None) -> None:
+                 relay: Relay | None = None, headers: Headers = None, call_id: str | None = None) -> None:
         self.caller = caller
         self.callee = callee
         self.relay = relay
         self.to = to
-        self.invite_sent = caller.request("INVITE", uri or callee.identity, body=offer, headers=headers)
-        self._tag = f"{callee.user}-tag"
+        self.invite_sent = caller.request("INVITE", uri or callee.identity, body=offer, headers=headers, call_id=call_id)
         self._launched = False
+
+    def fork(self, callee: UserAgent, *, to: Endpoint, uri: str) -> "Call":
+        """The same INVITE to somebody else as well: only Request-URI and branch differ (RFC 3261 section 16.6)."""
+        other = Call(self.caller, callee, to=to)
+        via, branch = self.invite_sent["Via"], sip.parameter(other.invite_sent["Via"], "branch")
+        other.invite_sent = replace(self.invite_sent.with_header("Via", re.sub("branch=[^;]*", f"branch={branch}", via)),
+                                    start=f"INVITE {uri} SIP/2.0")
+        return other
 
     def launch(self) -> None:
         """Sends the INVITE once and goes on; invite() then waits for its arrival before it sends it again."""
@@ -263,19 +287,17 @@ class Call:
         self.invite_seen = self._arrived.message
         return self.invite_seen
 
-    def respond(self, status: int, body: bytes = b"") -> Message:
+    def respond(self, status: int, body: bytes = b"", *, tag: str | None = None, headers: Headers = None) -> Message:
         """A provisional or failure response; a failure is acknowledged as well."""
-        response = self.callee.response(self.invite_seen, status, body=body, tag=self._tag)
+        response = self.callee.response(self.invite_seen, status, body=body, tag=tag or f"{self.callee.user}-tag", headers=headers)
         got = self._carry(self.callee, response, response_target(self._arrived), self.caller).message
         if status >= 300:
-            # Within the transaction: same branch and CSeq, to the same place (RFC 3261 section 17.1.1.3).
-            ack = replace(self.invite_sent.without_header("Contact"), start=self.invite_sent.start.replace("INVITE", "ACK", 1), body=b"")
-            ack = ack.with_header("CSeq", self.invite_sent["CSeq"].replace("INVITE", "ACK")).with_header("To", got["To"])
-            self._carry(self.caller, ack.without_header("Content-Type"), self.to, self.callee)
+            self._carry(self.caller, _failure_ack(self.invite_sent, got), self.to, self.callee)
         return got
 
-    def answer(self, body: bytes) -> Message:
-        self.ok_sent = self.callee.response(self.invite_seen, 200, body=body, tag=self._tag, contact=f"<{self.callee.contact}>")
+    def answer(self, body: bytes, *, tag: str | None = None, headers: Headers = None) -> Message:
+        self.ok_sent = self.callee.response(self.invite_seen, 200, body=body, tag=tag or f"{self.callee.user}-tag",
+                                            contact=f"<{self.callee.contact}>", headers=headers)
         self.ok_seen = self._carry(self.callee, self.ok_sent, response_target(self._arrived), self.caller).message
         return self.ok_seen
 
@@ -296,24 +318,72 @@ class Call:
         self.ack()
         return self
 
+    def request(self, by: UserAgent, method: str, body: bytes = b"", headers: Headers = None) -> "Transaction":
+        """A request within the dialog, up to its arrival."""
+        return Transaction(self, by, method, body, headers)
+
     def hang_up(self, by: UserAgent) -> Message:
         """BYE and its 200. Returns the BYE as it arrived."""
-        dialog, other = (self.caller_dialog, self.callee) if by is self.caller else (self.callee_dialog, self.caller)
-        bye = dialog.request("BYE")
-        arrived = self._carry(by, bye, dialog.next_hop, other)
-        self._carry(other, other.response(arrived.message, 200), response_target(arrived), by)
-        return arrived.message
+        bye = self.request(by, "BYE")
+        bye.respond(200)
+        return bye.seen
 
     def cancel(self) -> None:
         """CANCEL, its 200, and the INVITE's 487 with its ACK (RFC 3261 section 9)."""
+        self.give_up()
+        self.respond(487)
+
+    def give_up(self) -> None:
+        """CANCEL and its 200; the callee has the word."""
         cancel = replace(self.invite_sent, start=self.invite_sent.start.replace("INVITE", "CANCEL", 1), body=b"")
         cancel = cancel.with_header("CSeq", self.invite_sent["CSeq"].replace("INVITE", "CANCEL"))
         cancel = cancel.without_header("Contact").without_header("Content-Type")
         arrived = self._carry(self.caller, cancel, self.to, self.callee)
-        self._carry(self.callee, self.callee.response(arrived.message, 200, tag=self._tag), response_target(arrived), self.caller)
-        self.respond(487)
+        response = self.callee.response(arrived.message, 200, tag=f"{self.callee.user}-tag")
+        self._carry(self.callee, response, response_target(arrived), self.caller)
+
+    def other(self, agent: UserAgent) -> UserAgent:
+        return self.callee if agent is self.caller else self.caller
+
+    def dialog(self, agent: UserAgent) -> Dialog:
+        """The side of it that `agent` has."""
+        return self.caller_dialog if agent is self.caller else self.callee_dialog
 
     def _carry(self, sender: UserAgent, message: Message, to: Endpoint, receiver: UserAgent, sent_already: bool = False) -> Incoming:
         if self.relay is None:
             return sender.deliver(message, to, receiver, sent_already=sent_already)
         return self.relay.relay(sender.deliver(message, to, self.relay, sent_already=sent_already), receiver)
+
+
+class Transaction:
+    """A request within a call's dialog.
+
+    seen    the request as it arrived; whoever got it then has to respond()
+    """
+
+    def __init__(self, call: Call, by: UserAgent, method: str, body: bytes, headers: Headers) -> None:
+        self._call = call
+        self._by = by
+        self._dialog = call.dialog(by)
+        self._sent = self._dialog.request(method, body=body, headers=headers)
+        self._arrived = call._carry(by, self._sent, self._dialog.next_hop, call.other(by))
+        self.seen = self._arrived.message
+
+    def respond(self, status: int, body: bytes = b"", headers: Headers = None) -> Message:
+        """The response as it arrived; an INVITE's final one is acknowledged as well."""
+        answering = self._call.other(self._by)
+        contact = f"<{answering.contact}>" if status < 300 and self.seen.method in _WITH_CONTACT else None
+        response = answering.response(self.seen, status, body=body, contact=contact, headers=headers)
+        got = self._call._carry(answering, response, response_target(self._arrived), self._by).message
+        if self.seen.method == "INVITE" and status >= 200:
+            failed = status >= 300
+            ack = _failure_ack(self._sent, got) if failed else self._dialog.request("ACK", cseq=self._dialog.cseq)
+            self._call._carry(self._by, ack, self._dialog.next_hop, answering)
+        return got
+
+
+def _failure_ack(invite: Message, response: Message) -> Message:
+    """Within the transaction: same branch and CSeq, to the same place (RFC 3261 section 17.1.1.3)."""
+    ack = replace(invite.without_header("Contact"), start=invite.start.replace("INVITE", "ACK", 1), body=b"")
+    ack = ack.with_header("CSeq", invite["CSeq"].replace("INVITE", "ACK")).with_header("To", response["To"])
+    return ack.without_header("Content-Type")

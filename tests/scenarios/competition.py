@@ -7,7 +7,7 @@ The table goes to competition.txt beside the results.
 
 import os
 
-from lab import sdp, sip
+from lab import sdp
 from lab.sip import Message
 from lab.ua import UserAgent, same
 

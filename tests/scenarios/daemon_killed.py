@@ -27,8 +27,8 @@ def run(lab):
         net.gateway.start()
         call.talk()
         call.hang_up(by=phone)
-        for media in (call.inside, call.outside):
-            for port in (media.rtp, media.rtcp):
+        for media in call.media.values():
+            for port in media.ports:
                 numbers = port.collect().numbers
                 assert numbers == list(range(1, len(numbers) + 1)), f"{port}: a gap in {numbers}"
         net.gateway.assert_media_closed()

@@ -25,7 +25,7 @@ def run(lab):
         provider = UserAgent(net["server"], "bob")
         call = AudioCall(phone, Media(net["phone1"], PORT), provider, Media(net["server"], 30000))
         sip.assert_translated(call.call.invite_seen)
-        assert call.offered.rtp[1] != PORT, "the service's port was given to the call"
+        assert call.told[provider].rtp[1] != PORT, "the service's port was given to the call"
 
         call.talk()
         ask(net["outside"].udp_socket(4712), service)

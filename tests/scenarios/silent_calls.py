@@ -22,7 +22,7 @@ def run(lab):
         call.talk()
         silent = UserAgent(net["phone2"], "carol")
         other = Call(silent, provider, to=provider.endpoint, offer=sdp.audio(silent.endpoint[0], 22000))
-        other.establish(sdp.audio(call.outside.address, 32000))
+        other.establish(sdp.audio(provider.endpoint[0], 32000))
         both = len(net.gateway.open_media())
 
         net.gateway.kill()
@@ -30,8 +30,8 @@ def run(lab):
         wait_until(lambda: len(net.gateway.open_media()) == both // 2, "the silent call's media to be closed",
                    state=net.gateway.state)
         again = Media(net["server"], 34000)
-        again.send(call.offered)  # a new flow, which only an open port lets in
-        wait_until(lambda: again.rtp.endpoint in call.inside.rtp.collect().sources, "media of a new flow", state=net.gateway.state)
+        again.send(call.told[provider])  # a new flow, which only an open port lets in
+        wait_until(lambda: again.rtp.endpoint in call.media[talks].rtp.collect().sources, "media of a new flow", state=net.gateway.state)
         call.talk()
 
         net.gateway.kill()
