@@ -262,7 +262,8 @@ void Call::wait_for_silence(Time now) {
 }
 
 bool Call::needs_counters(Time now) const {
-    return media_prolongs && state != State::ended && deadline <= now && !holes.empty();
+    const bool has_media = !std::ranges::includes(signalling, holes);
+    return media_prolongs && state != State::ended && deadline <= now && has_media;
 }
 
 void Call::learn_counted(std::optional<std::uint64_t> packets, Time now) {

@@ -206,8 +206,33 @@ def full(host, old, new, place):
     default = 5061 if host.scheme == "sips" else 5060
     if host.parsed != old[0] or default_port(host) != old[1] or host.transport not in ("", "udp"):
         return []
-    port = f":{new[1]}" if host.port is not None or new[1] != default else ""
-    return [Span(host.offset, host.length, place, host_text(new[0]) + port)]
+    return [Span(host.offset, host.length, place, at_port(host_text(new[0]), new[1], host.port is not None, default))]
+
+
+def at_port(host, port, written, default):
+    """The host with this port; None: with one of the range."""
+    if port is None:
+        return lambda text: text.startswith(f"{host}:") and is_port(text[len(host) + 1:])
+    return f"{host}:{port}" if written or port != default else host
+
+
+def further_ports(message, old):
+    """Ports of the sender's host beside its packet's at which it is to be reached: of Contact, and of the top Via of a
+    request over UDP whose answer goes where that says."""
+    ports = []
+    via = top_via(message)
+    if via and message.is_request and via.parsed == old[0]:
+        value = message.values("via")[0].value
+        top = blank_quotes(value).partition(",")[0]
+        if re.match(r"SIP\s*/\s*2\.0\s*/\s*UDP\s", value, re.I) and not re.search(r";\s*rport\s*(=|;|$)", top, re.I):
+            ports.append(default_port(via))
+    for header in message.values("contact"):
+        for host, (_, parameters) in uris(header.value, header.offset):
+            maddr = MADDR.search(parameters)
+            own = host.parsed == old[0] or maddr and address(maddr[2]) == old[0]
+            if own and host.scheme == "sip" and host.transport in ("", "udp"):
+                ports.append(default_port(host))
+    return [port for port in dict.fromkeys(ports) if port != old[1] and port >= 1024][:8]
 
 
 def maddr(text, offset, old, new, place):
@@ -234,9 +259,8 @@ def routed(value, offset, old, new, place):
         if transport and transport[1].lower() != "udp":
             continue
         host = host_text(new[0]) if address(uri[2]) == old[0] else uri[2]
-        port = f":{new[1]}" if uri[3] or new[1] != default else ""
         end = uri.end(3) if uri[3] else uri.end(2)
-        yield Span(offset + uri.start(2), end - uri.start(2), place, host + port)
+        yield Span(offset + uri.start(2), end - uri.start(2), place, at_port(host, new[1], bool(uri[3]), default))
         bare = str(new[0]) if not found[2].startswith("[") else host_text(new[0])
         yield Span(offset + uri.start(4) + found.start(2), len(found[2]), place, bare)
 
@@ -284,9 +308,15 @@ def headers(message, old, new, outwards):
                 found = re.search(rf";\s*{name}\s*=\s*({re.escape(was)})(?![\w.:])", parameters, re.I)
                 if found:
                     yield Span(end + found.start(1), len(found[1]), "Via", fresh)
+    further = further_ports(message, old) if outwards else []
+    for port in further:
+        if via and message.is_request:
+            yield from full(via, (old[0], port), (new[0], None), "Via")
     for header in message.headers:
         if header.name in ROUTABLE:
             yield from uri_spans(header.value, header.offset, old, new, ROUTABLE[header.name])
+            for port in further:
+                yield from uri_spans(header.value, header.offset, (old[0], port), (new[0], None), ROUTABLE[header.name])
         elif header.name in IDENTITY:
             names_receiver = header.name == ("to" if message.is_request else "from") or message.method == "REGISTER"
             if outwards:

@@ -86,6 +86,8 @@ class Kernel {
             case 7:
                 if (decision.entry) return {KernelAnswer::Kind::entry_exists, {}, "File exists"};
                 return {};
+            case 3:
+                return flow_exists(hole);
             default:
                 return {};
         }
@@ -93,6 +95,12 @@ class Kernel {
 
   private:
     static KernelAnswer refusal() { return {KernelAnswer::Kind::refused, {}, "refused"}; }
+
+    static KernelAnswer flow_exists(const Hole& hole) {
+        if (!is_signalling(hole)) return {};
+        const Endpoint outside{hole.outside.address, Port{5070}};
+        return {KernelAnswer::Kind::flow_exists, outside, "", hole.inside};
+    }
 
     KernelAnswer no_route(const Decision& decision) {
         for (const auto& hole : decision.open) {

@@ -2,6 +2,7 @@
 // engine's table says.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -47,8 +48,15 @@ class HoleLedger {
         for (const auto& hole : holes) {
             const auto found = open_.find(key(hole));
             require(found != open_.end(), "only open holes are closed");
-            require(found->second == hole, "a hole is closed as it was opened");
+            auto opened = found->second;
+            opened.shares_port = hole.shares_port;
+            require(opened == hole, "a hole is closed as it was opened");
             open_.erase(found);
+            if (hole.remote) continue;
+            const bool is_shared = std::ranges::any_of(open_, [&hole](const auto& other) {
+                return !other.second.remote && has_same_port(other.second, hole);
+            });
+            require(hole.shares_port == is_shared, "the last one of a port is known as the last");
         }
     }
 
@@ -73,19 +81,27 @@ class HoleLedger {
             const auto outside = outside_of.try_emplace(
                 {hole.transport, hole.inside, hole.outside.address}, hole.outside);
             require(outside.first->second == hole.outside, "an endpoint has one outside port");
-            Key inbound = key;
-            std::get<3>(inbound).reset();
-            require(open_.contains(inbound), "a stream that sends can also receive");
+            const auto& own = hole;
+            const bool can_receive = std::ranges::any_of(open_, [&own](const auto& other) {
+                return !other.second.remote && has_same_port(other.second, own);
+            });
+            require(can_receive, "what sends can also receive");
+            require(is_signalling(hole) == hole.from.has_value() || hole.remote,
+                    "signalling is from its peer, media from anybody");
         }
     }
 
     [[nodiscard]] std::size_t size() const { return open_.size(); }
 
   private:
-    using Key = std::tuple<Transport, Endpoint, Endpoint, std::optional<Endpoint>>;
+    using Key = std::tuple<Transport, Endpoint, Endpoint, std::optional<Endpoint>,
+                           std::optional<IpAddress>>;
 
     static Key key(const Hole& hole) {
-        return {hole.transport, hole.inside, hole.outside, hole.remote};
+        return {hole.transport, hole.inside, hole.outside, hole.remote, hole.from};
+    }
+    static bool has_same_port(const Hole& one, const Hole& other) {
+        return one.transport == other.transport && one.outside == other.outside;
     }
 
     [[nodiscard]] std::set<Key> keys() const {
@@ -101,7 +117,9 @@ class HoleLedger {
         for (const auto& [key, mapping] : table.mappings()) {
             for (const auto& use : mapping.uses) {
                 require(use.users > 0, "a hole in the table has users");
-                require(all.emplace(key.transport, key.inside, mapping.outside, use.remote).second,
+                require(all.emplace(key.transport, key.inside, mapping.outside, use.remote,
+                                    use.from)
+                            .second,
                         "a hole stands in the table once");
             }
         }
