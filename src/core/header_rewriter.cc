@@ -120,6 +120,7 @@ class HeaderRewriter {
         if (!own) return;
         written_.sent_by = via.sent_by.whole.in(text_);
         written_.via_edited = inside;
+        written_.shown = own->shown;
         if (!inside) return;
         replace(via.sent_by.whole, canonical(via.sent_by, own->shown, port), Place::via,
                 Why::sender_outside);
@@ -131,12 +132,13 @@ class HeaderRewriter {
     void returning_via(const sip::Via& via) {
         const auto port = default_port(via);
         if (answered_ != nullptr && !answered_->via_edited) return;
-        if (via.sent_by.address != receiver_.shown.address) return;
-        const auto own = receiver_at(via.sent_by.port.value_or(port));
-        if (!own) return;
         if (answered_ != nullptr) {
+            if (!names(via.sent_by, answered_->shown, port)) return;
             replace(via.sent_by.whole, answered_->sent_by, Place::via, Why::restored);
         } else {
+            if (via.sent_by.address != receiver_.shown.address) return;
+            const auto own = receiver_at(via.sent_by.port.value_or(port));
+            if (!own) return;
             replace(via.sent_by.whole, canonical(via.sent_by, own->real, port), Place::via,
                     Why::receiver_inside);
         }

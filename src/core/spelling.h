@@ -23,6 +23,7 @@ struct WrittenRequest {
     bool via_edited = false;  ///< it named the inside endpoint, and not the outside one itself
     std::string from_host;    ///< without brackets, as all hosts here
     std::string to_host;
+    Endpoint shown = {};  ///< of an edited Via: the outside endpoint that stands there now
 };
 
 /// Of a URI that named its writer's endpoint.

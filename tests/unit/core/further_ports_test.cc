@@ -241,6 +241,16 @@ TEST(FurtherPorts, AnAnswerOnThePacketsOwnFlowIsReadToo) {
     EXPECT_THAT(got.text, HasSubstr("Via: SIP/2.0/UDP 192.168.77.2:5062;branch"));
 }
 
+TEST(FurtherPorts, ALateAnswerIsReadToo) {
+    Gateway gateway;
+    const auto line = phone_line(gateway);
+    const auto sent = line.out(request("OPTIONS", 1, "", "", "192.168.77.2:5062"));
+    (void)gateway.wait(33s);
+    (void)gateway.wait(61s);
+    const auto got = line.in(answer(sent.text, 200, "b"));
+    EXPECT_THAT(got.text, HasSubstr("Via: SIP/2.0/UDP 192.168.77.2:5062;branch"));
+}
+
 TEST(FurtherPorts, AViaWithRportAsksForNone) {
     Gateway gateway;
     const auto sent =
