@@ -480,7 +480,7 @@ class Engine::Implementation {
         }
         for (const auto& remote : unroutable_)
             call.avoid(remote);
-        if (call.state != Call::State::ended) call.add_signalling(reach.holes);
+        if (!refusal && call.state != Call::State::ended) call.add_signalling(reach.holes);
         open_wanted(call, change);
         if (packet.gateway != GatewayEnd::none && !call.holes.empty()) {
             gateway_flows_.note_media(packet.flow.original);

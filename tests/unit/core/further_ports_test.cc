@@ -339,6 +339,17 @@ TEST(FurtherPorts, ARefusedOneStaysAsSentAndTheRestIsEdited) {
         << "and so does its retransmission";
 }
 
+TEST(FurtherPorts, ACallWithoutMediaOpensNone) {
+    Settings settings;
+    settings.media_per_host = 1;
+    Gateway gateway(settings);
+    const auto invite = phone_line(gateway).out(request(
+        "INVITE", 1, "Contact: <sip:alice@192.168.77.2:5062>\n", audio("192.168.77.2", 4000)));
+    EXPECT_EQ(invite.decision.reason, Reason::media_limit);
+    EXPECT_THAT(invite.opened, IsEmpty());
+    EXPECT_EQ(header_line(invite.text, "Contact"), "Contact: <sip:alice@192.168.77.2:5062>");
+}
+
 TEST(FurtherPorts, AHostHasOnlySoMany) {
     Settings settings;
     settings.bindings_per_host = 2;
