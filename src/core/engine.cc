@@ -458,7 +458,9 @@ class Engine::Implementation {
         call.master = packet.flow.original;
         call.inside_sends = seen.outgoing ? packet.direction : opposite(packet.direction);
 
-        const bool describes = !bodies.empty() && negotiates(seen.message.method());
+        // What a failure carries is capabilities at most (RFC 3261 21.4.26).
+        const bool describes = !bodies.empty() && negotiates(seen.message.method()) &&
+                               seen.message.status() < 300;
         if (describes && seen.outgoing && !refusal) {
             const auto before = call;
             call.follow(seen, own, std::nullopt, now);

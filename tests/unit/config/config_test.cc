@@ -88,6 +88,14 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
          "f:2: nat.media_hosts: has to hold addresses like \"192.168.1.5\""},
         {"[nat]\nmedia_hosts = [7]\n",
          "f:2: nat.media_hosts: has to hold addresses like \"192.168.1.5\""},
+        {"[nat]\nsignalling_source = \"anybody\"\n",
+         "f:2: nat.signalling_source: \"anybody\" is not \"registrar\" or \"listed\" or \"any\""},
+        {"[nat]\nsignalling_source = \"listed\"\n",
+         "f:2: nat.signalling_source: \"listed\" needs nat.signalling_peers"},
+        {"[nat]\nsignalling_peers = [\"198.51.100.0/24\"]\n",
+         "f:2: nat.signalling_peers: has to hold addresses like \"192.168.1.5\""},
+        {"[nat]\nsignalling_peers = [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]\n",
+         "f:2: nat.signalling_peers: has to be a list of up to 16 addresses"},
         {"[nat]\nmedia_ports = 10000\n", "f:2: nat.media_ports: has to be a string"},
         {"[nat]\nkeep_ports = 1\n", "f:2: nat.keep_ports: has to be true or false"},
         {"[nat]\ngateway_pbx = \"asterisk\"\n", "f:2: nat.gateway_pbx: has to be true or false"},
@@ -362,11 +370,29 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
     const auto parsed = parse(text, kShipped);
     ASSERT_TRUE(parsed) << parsed.error().front().message();
     EXPECT_EQ(*parsed, Configuration{});
-    for (const char* name : {"udp_ports",    "on_malformed", "media_ports", "keep_ports",
-                             "media_hosts",  "on_no_media",  "gateway_pbx", "rewrite_request_uri",
-                             "first",        "count",        "fail_open",   "dialogs",
-                             "media",        "state",        "socket",      "ruleset",
-                             "maps_ruleset", "mode",         "mark",        "mask"}) {
+    for (const char* name : {"udp_ports",
+                             "on_malformed",
+                             "media_ports",
+                             "keep_ports",
+                             "media_hosts",
+                             "on_no_media",
+                             "gateway_pbx",
+                             "rewrite_request_uri",
+                             "first",
+                             "count",
+                             "fail_open",
+                             "dialogs",
+                             "media",
+                             "state",
+                             "socket",
+                             "ruleset",
+                             "maps_ruleset",
+                             "mode",
+                             "mark",
+                             "mask",
+                             "signalling_source",
+                             "signalling_peers",
+                             "bindings"}) {
         EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
         --enabled;
     }

@@ -276,5 +276,16 @@ TEST(FirstPacket, AsksForItsEntryOnlyWhenItOpensSomething) {
             .decision.entry);
 }
 
+TEST(Holes, TheCapabilitiesInAFailureOpenNothing) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    establish(line);
+    const auto invite = line.in(kBob.request("INVITE", 1, audio("203.0.113.10", 7000)));
+    const auto refused = line.out(answer(invite.text, 488, "a", audio("192.168.77.2", 4100)));
+    EXPECT_THAT(refused.opened, testing::IsEmpty());
+    EXPECT_EQ(refused.decision.reason, Reason::rewritten);
+    EXPECT_THAT(refused.text, testing::Not(testing::HasSubstr("IN IP4 192.168.77.2")));
+}
+
 }  // namespace
 }  // namespace sipnat

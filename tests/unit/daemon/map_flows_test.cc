@@ -314,6 +314,37 @@ TEST_F(MapFlowsTest, MediaIsNoSignallingThoughItsPortsAreSips) {
     EXPECT_TRUE(find(kPhone, kServer).flow) << "the phone's signalling beside it";
 }
 
+TEST_F(MapFlowsTest, AContactOnAnotherPortIsReachedByWhomItIsFor) {
+    const auto contact = endpoint("192.168.77.2:5062");
+    const MediaKey key{address("203.0.113.1"), Transport::udp, contact};
+    ASSERT_EQ(media.map({key}, ExpectClass::signalling, {}), Mapped::done);
+    const auto outside = media.find(key)->outside;
+    const auto server = endpoint(kServer);
+    const auto called = [&] { return flows.find({server, outside, Transport::udp}, media, kNow); };
+    EXPECT_FALSE(called().flow) << "nobody uses it yet";
+    ASSERT_TRUE(media.acquire({key, std::nullopt, server.address}));
+
+    const FlowTuples in{{server, outside, Transport::udp}, {contact, server, Transport::udp}};
+    ASSERT_TRUE(called().flow);
+    EXPECT_EQ(called().flow->tuples, in);
+    EXPECT_EQ(called().flow->direction, FlowDirection::original);
+    const Endpoint stranger{address("203.0.113.11"), server.port};
+    EXPECT_FALSE(flows.find({stranger, outside, Transport::udp}, media, kNow).flow);
+
+    const FlowTuples out{{contact, server, Transport::udp}, {server, outside, Transport::udp}};
+    const auto speaks = flows.find(out.original, media, kNow);
+    ASSERT_TRUE(speaks.flow) << "the phone may speak first";
+    EXPECT_EQ(speaks.flow->tuples, out);
+    for (const auto& confirmed : {in, out}) {
+        kernel->entries = {{confirmed, 0, 0, 0, "", false}};
+        const auto found = flows.find(confirmed.original, media, kNow);
+        ASSERT_TRUE(found.flow);
+        EXPECT_EQ(found.flow->tuples, confirmed);
+    }
+    EXPECT_EQ(map->size(), 0U) << "its mapping is the engine's";
+    EXPECT_THAT(kernel->updates, IsEmpty());
+}
+
 TEST_F(MapFlowsTest, PortsOfCallsThatPerhapsAreUpAreNotGivenAway) {
     map->set_left({endpoint("203.0.113.1:5060"), endpoint("203.0.113.1:10100")});
     EXPECT_EQ(find(kPhone, kServer).flow->tuples.reply.destination, endpoint("203.0.113.1:10099"));

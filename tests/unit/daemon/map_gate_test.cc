@@ -127,6 +127,69 @@ TEST_F(MapGateTest, AHoleIsOpenedAndClosed) {
     EXPECT_TRUE(kernel->has({resting_guard(kOutside)}));
 }
 
+// --- signalling ---------------------------------------------------------------------------------
+
+const Endpoint kContact = endpoint("192.168.77.2:5062");
+
+Hole signalling_hole(const char* from) {
+    auto made = hole(kContact, kOutside);
+    made.media = ExpectClass::signalling;
+    made.from = address(from);
+    return made;
+}
+
+NatElement sender(const char* from) {
+    return {NatSet::contacts, kOutside, kContact, address(from), "", kMediaElementLife};
+}
+
+TEST_F(MapGateTest, AContactsPortIsForItsSendersOnly) {
+    auto first = signalling_hole("203.0.113.10");
+    auto second = signalling_hole("203.0.113.20");
+    second.shares_port = true;
+    EXPECT_EQ(open({first}).kind, Kind::done);
+    EXPECT_EQ(open({second}).kind, Kind::done);
+    const std::vector<NatElement> both{
+        {NatSet::out, kContact, kOutside, {}, "wan0", kMediaElementLife},
+        {NatSet::signalling, kOutside, {}, {}, "", kMediaElementLife},
+        media_guard(kOutside)};
+    EXPECT_TRUE(kernel->has({sender("203.0.113.10"), sender("203.0.113.20")}));
+    EXPECT_TRUE(kernel->has(both));
+    EXPECT_EQ(kernel->maps.elements().size(), 5U);
+
+    first.shares_port = true;
+    ASSERT_TRUE(gate.close_holes(std::array{first}));
+    EXPECT_TRUE(kernel->has({sender("203.0.113.20")})) << "the other one's is still open";
+    EXPECT_TRUE(kernel->has(both));
+    second.shares_port = false;
+    ASSERT_TRUE(gate.close_holes(std::array{second}));
+    EXPECT_EQ(kernel->maps.elements().size(), 1U);
+    EXPECT_TRUE(kernel->has({resting_guard(kOutside)}));
+}
+
+TEST_F(MapGateTest, AContactOfAFlowHasThatFlowsPort) {
+    ASSERT_TRUE(signalling->add("wan0", kContact, endpoint("203.0.113.1:5062"), kNow).added);
+    const auto answer = open({signalling_hole("203.0.113.10")});
+    EXPECT_EQ(answer.kind, Kind::flow_exists);
+    EXPECT_EQ(answer.endpoint, endpoint("203.0.113.1:5062"));
+    EXPECT_EQ(answer.inside, kContact);
+    EXPECT_THAT(kernel->updates, IsEmpty());
+}
+
+TEST_F(MapGateTest, AStartKnowsContactsFromFlows) {
+    Mapping mapping;
+    mapping.outside = kOutside;
+    mapping.media = ExpectClass::signalling;
+    mapping.uses = {{std::nullopt, address("203.0.113.10"), 1}};
+    ASSERT_TRUE(media.restore({kOutside.address, Transport::udp, kContact}, mapping));
+    // Read back from `contacts`, which does not tell them apart.
+    ASSERT_TRUE(signalling->add("wan0", kContact, kOutside, kNow).added);
+    kernel->put({sender("203.0.113.10")});
+    EXPECT_THAT(gate.take_over(media, Knowledge::all_calls), IsEmpty());
+    EXPECT_EQ(signalling->size(), 0U);
+    EXPECT_TRUE(kernel->has({sender("203.0.113.10")}));
+    EXPECT_EQ(kernel->maps.elements().size(), 4U);
+}
+
 // --- TCP ----------------------------------------------------------------------------------------
 
 TEST_F(MapGateTest, TcpIsNotOpenedAndNothingIsRefusedForIt) {
