@@ -75,6 +75,7 @@ std::vector<MediaKey> outside_components(const sdp::Media& line, std::string_vie
     for (const auto& endpoint : component_endpoints(line, text, owner.party().shown.address)) {
         const auto key = media.find_outside(endpoint, transport_of(line.protocol.in(text)));
         if (!key || !owner.has(key->inside.address)) break;
+        if (media.find(*key)->media == ExpectClass::signalling) break;
         keys.push_back(*key);
     }
     return keys;

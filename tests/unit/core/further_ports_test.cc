@@ -374,6 +374,16 @@ TEST(FurtherPorts, NoEndpointHasMediaAndSignallingAtOnce) {
     EXPECT_THAT(invite.text, HasSubstr("m=audio 5062"));
 }
 
+TEST(FurtherPorts, MediaThatNamesTheirOutsidePortIsNotTheirs) {
+    Gateway gateway;
+    const auto line = phone_line(gateway);
+    const auto invite = request("INVITE", 1, "Contact: <sip:alice@192.168.77.2:5062>\n",
+                                audio("203.0.113.1", 10000));
+    const auto first = line.out(invite);
+    EXPECT_EQ(first.decision.reason, Reason::rewritten);
+    EXPECT_EQ(line.out(invite).text, first.text);
+}
+
 // --- after a restart ----------------------------------------------------------------------------
 
 TEST(FurtherPorts, LeasesOutliveTheProcess) {
