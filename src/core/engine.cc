@@ -459,8 +459,8 @@ class Engine::Implementation {
         call.inside_sends = seen.outgoing ? packet.direction : opposite(packet.direction);
 
         // What a failure carries is capabilities at most (RFC 3261 21.4.26).
-        const bool describes = !bodies.empty() && negotiates(seen.message.method()) &&
-                               seen.message.status() < 300;
+        const bool describes =
+            !bodies.empty() && negotiates(seen.message.method()) && seen.message.status() < 300;
         if (describes && seen.outgoing && !refusal) {
             const auto before = call;
             call.follow(seen, own, std::nullopt, now);
@@ -538,21 +538,35 @@ class Engine::Implementation {
     Mapped map(const Call& call, const std::vector<OwnStream>& own) {
         if (count_components(own) > kMostComponents) return Mapped::no_port;
         const MediaTable::Anchor anchor{call.master, call.inside_sends, call.inside};
-        for (const auto& stream : own) {
-            auto mapped = Mapped::done;
-            const bool asks = !stream.held || (!stream.components.empty() &&
-                                               media_.find(stream.components.front()) != nullptr);
-            if (asks && !stream.components.empty()) {
-                mapped = media_.map(stream.components, stream.media, anchor);
+        auto mapped = Mapped::done;
+        const auto ask_for = [&](const std::vector<MediaKey>& keys, ExpectClass media) {
+            if (mapped == Mapped::done && !keys.empty()) mapped = media_.map(keys, media, anchor);
+        };
+        // What one held stream keeps may be what makes another keep its own.
+        std::vector<const OwnStream*> left;
+        for (const auto& stream : own)
+            left.push_back(&stream);
+        for (auto before = left.size() + 1; left.size() < before;) {
+            before = left.size();
+            for (const auto* stream : std::exchange(left, {})) {
+                if (keeps_ports(*stream)) {
+                    ask_for(stream->components, stream->media);
+                } else {
+                    left.push_back(stream);
+                }
             }
-            for (const auto& key : stream.further) {
-                if (mapped == Mapped::done) mapped = media_.map({key}, stream.media, anchor);
-            }
-            if (mapped == Mapped::done) continue;
-            drop_unused(own);
-            return mapped;
         }
-        return Mapped::done;
+        for (const auto& stream : own) {
+            for (const auto& key : stream.further)
+                ask_for({key}, stream.media);
+        }
+        if (mapped != Mapped::done) drop_unused(own);
+        return mapped;
+    }
+
+    [[nodiscard]] bool keeps_ports(const OwnStream& stream) const {
+        return !stream.held ||
+               (!stream.components.empty() && media_.find(stream.components.front()) != nullptr);
     }
 
     [[nodiscard]] bool are_held(const std::vector<OwnStream>& streams) const {
