@@ -23,9 +23,9 @@ class AudioCall:
         self._read(callee, self.call.invite_seen.body)
         self._read(caller, self.call.ok_seen.body)
 
-    def offer(self, by: UserAgent, offer: bytes | None = None, answer: bytes | None = None) -> Transaction:
-        """A re-INVITE with its answer; without descriptions, of the ports that each has."""
-        request = self.call.request(by, "INVITE", offer or self.media[by].describe())
+    def offer(self, by: UserAgent, offer: bytes | None = None, answer: bytes | None = None, *, method: str = "INVITE") -> Transaction:
+        """A re-INVITE, or an UPDATE, with its answer; without descriptions, of the ports that each has."""
+        request = self.call.request(by, method, offer or self.media[by].describe())
         self.accept(request, by, answer)
         return request
 
@@ -34,6 +34,13 @@ class AudioCall:
         other = self.call.other(by)
         self._read(other, request.seen.body)
         self._read(by, request.respond(200, answer or self.media[other].describe()).body)
+
+    def ask_for_offer(self, by: UserAgent) -> None:
+        """A re-INVITE without an offer: that comes in the 200, and its answer in the ACK (RFC 3261 section 14.1)."""
+        other = self.call.other(by)
+        request = self.call.request(by, "INVITE")
+        self._read(by, request.respond(200, self.media[other].describe(), answer=self.media[by].describe()).body)
+        self._read(other, request.ack_seen.body)
 
     def talk(self, first: UserAgent | None = None) -> None:
         """Media in both directions, the caller's first unless told otherwise; see rtp.talk()."""

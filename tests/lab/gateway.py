@@ -87,6 +87,13 @@ class Arm:
         """Flows that came in through open_media(), or left because of it."""
         return [flow for flow in self.flows(status="EXPECTED") if 5060 not in (flow.original.source[1], flow.original.destination[1])]
 
+    def forget_media_flows(self) -> None:
+        """As their timeouts do in a long silence."""
+        for flow in self.media_flows():
+            (source, source_port), (destination, destination_port) = flow.original.source, flow.original.destination
+            self.gateway.run("conntrack", "-D", "-p", "udp", "--orig-src", source, "--sport", str(source_port),
+                             "--orig-dst", destination, "--dport", str(destination_port))
+
     def state(self) -> list[str]:
         """All of conntrack's entries, a line each: what failed waits print."""
         return [*map(str, self.flows()), *(f"expected: {expectation}" for expectation in self.expectations())]

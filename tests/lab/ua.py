@@ -369,16 +369,19 @@ class Transaction:
         self._arrived = call._carry(by, self._sent, self._dialog.next_hop, call.other(by))
         self.seen = self._arrived.message
 
-    def respond(self, status: int, body: bytes = b"", headers: Headers = None) -> Message:
-        """The response as it arrived; an INVITE's final one is acknowledged as well."""
+    def respond(self, status: int, body: bytes = b"", headers: Headers = None, answer: bytes = b"") -> Message:
+        """The response as it arrived; an INVITE's final one is acknowledged as well, in ack_seen.
+
+        `answer` goes into the ACK, when the offer came with the 200.
+        """
         answering = self._call.other(self._by)
         contact = f"<{answering.contact}>" if status < 300 and self.seen.method in _WITH_CONTACT else None
         response = answering.response(self.seen, status, body=body, contact=contact, headers=headers)
         got = self._call._carry(answering, response, response_target(self._arrived), self._by).message
         if self.seen.method == "INVITE" and status >= 200:
             failed = status >= 300
-            ack = _failure_ack(self._sent, got) if failed else self._dialog.request("ACK", cseq=self._dialog.cseq)
-            self._call._carry(self._by, ack, self._dialog.next_hop, answering)
+            ack = _failure_ack(self._sent, got) if failed else self._dialog.request("ACK", cseq=self._dialog.cseq, body=answer)
+            self.ack_seen = self._call._carry(self._by, ack, self._dialog.next_hop, answering).message
         return got
 
 

@@ -7,6 +7,8 @@ Both copies have one Call-ID, From tag and CSeq, and the phones use the same por
 media; the other's CANCEL and 487 close only its own. It may also have answered in the same moment, and is hung up then.
 """
 
+from copy import copy
+
 from lab import sdp, sip
 from lab.rtp import Media, talk
 from lab.ua import Call, UserAgent, register
@@ -39,15 +41,17 @@ class Fork:
 
 
 def run(lab):
-    with lab.network("phone1", "phone2", "server") as net:
+    with lab.network("phone1", "phone2", "server", "media", firewall="restricted") as net:
         server = UserAgent(net["server"], "server")
         phones = []
         for number, host in enumerate(("phone1", "phone2")):
             phone = UserAgent(net[host], host)
             seen, _ = register(phone, server)
-            phones.append((phone, sip.uri_of(seen.message["Contact"]), Media(net[host], 20000)))
+            phones.append((phone, sip.uri_of(seen.message["Contact"]), Media(net[host], 40000)))
         for number, (winner, end) in enumerate(((0, cancelled), (1, cancelled), (1, cancelled_first), (0, answered_too))):
             ring_both(net, server, phones, Media(net["server"], 30000 + 10 * number), winner, end)
+        twice_to_one(net, server, *phones[0], Media(net["server"], 30100))
+        out(net, phones[0][0], server)
         net.gateway.assert_media_closed()
 
 
@@ -85,3 +89,35 @@ def answered_too(won, lost):
     lost.answer()
     lost.talk()
     lost.call.hang_up(by=lost.call.caller)
+
+
+def twice_to_one(net, server, phone, contact, phone_media, media):
+    """By mistake: the phone refuses the second as a merged request (RFC 3261 section 8.2.2.2), which is no end of the first."""
+    call = Call(server, phone, to=sip.endpoint_of(contact), uri=contact, offer=media.describe())
+    fork = Fork(call, phone_media, media)
+    merged = call.fork(phone, to=sip.endpoint_of(contact), uri=contact)
+    merged.invite()
+    merged.respond(482, tag="merged")
+    fork.talk()
+    fork.answer()
+    fork.talk()
+    wait_until(lambda: net.gateway.open_ports() == list(fork.told.components), "the ports of one call", state=net.gateway.state)
+    call.hang_up(by=phone)
+
+
+def out(net, phone, server):
+    """The phone calls, and two of those that the server calls for it answer: it keeps the second, and hangs up on the first."""
+    inside = Media(net["phone1"], 40100)
+    places = [Media(net["server"], 30110), Media(net["media"], 30110)]
+    call = Call(phone, server, to=server.endpoint, offer=inside.describe())
+    [offered] = sdp.streams(call.invite().body)
+    dialogs = []
+    for number, place in enumerate(places):
+        [answered] = sdp.streams(call.answer(place.describe(), tag=f"fork-{number}").body)
+        call.ack()
+        talk(inside, answered, place, offered)
+        dialogs.append(copy(call))
+    dialogs[0].hang_up(by=phone)
+    talk(places[1], offered, inside, answered)
+    assert net.gateway.open_ports() == list(offered.components), f"open are {net.gateway.open_ports()}"
+    dialogs[1].hang_up(by=server)

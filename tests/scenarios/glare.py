@@ -16,14 +16,14 @@ TIMEOUT = 240
 
 
 def run(lab):
-    with lab.network("phone1", "server") as net:
+    with lab.network("phone1", "server", firewall="restricted") as net:
         phone = UserAgent(net["phone1"], "alice")
         provider = UserAgent(net["server"], "bob")
         seen, _ = register(phone, provider)
         contact = sip.uri_of(seen.message["Contact"])
-        out = AudioCall(phone, Media(net["phone1"], 20000), provider, Media(net["server"], 30000))
+        out = AudioCall(phone, Media(net["phone1"], 40000), provider, Media(net["server"], 30000))
         collide(net, out, phone, provider)
-        back_in = AudioCall(provider, Media(net["server"], 30010), phone, Media(net["phone1"], 20010), to=sip.endpoint_of(contact), uri=contact)
+        back_in = AudioCall(provider, Media(net["server"], 30010), phone, Media(net["phone1"], 40010), to=sip.endpoint_of(contact), uri=contact)
         collide(net, back_in, phone, provider)
         net.gateway.assert_media_closed()
 

@@ -8,6 +8,8 @@ The outside port stays the stream's in all of them, held or not: what resumes is
 round each side holds the other, and they resume one after the other.
 """
 
+from functools import partial
+
 from lab import sdp, sip
 from lab.audio import AudioCall
 from lab.rtp import Media
@@ -18,7 +20,7 @@ TIMEOUT = 300
 
 
 def run(lab):
-    with lab.network("phone1", "server") as net:
+    with lab.network("phone1", "server", firewall="restricted") as net:
         phone = UserAgent(net["phone1"], "alice")
         provider = UserAgent(net["server"], "bob")
         seen, _ = register(phone, provider)
@@ -31,7 +33,7 @@ def run(lab):
             call.talk()
             for holder in (phone, provider):
                 held = call.call.other(holder)
-                for style in (sendonly, inactive, nowhere):
+                for style in (sendonly, inactive, by_update, nowhere):
                     style(net, call, holder, held)
             both(net, call, phone, provider)
             call.talk()
@@ -54,9 +56,18 @@ def sendonly(net, call, holder, held):
 
 
 def inactive(net, call, holder, _):
+    """For so long that conntrack forgets the flows. It resumes as many PBXs do: it has the other side offer."""
     with Unchanged(net, call):
         hold(call, holder, "inactive", "inactive")
-    resume(call, holder)
+        net.gateway.forget_media_flows()
+    resume(call, holder, AudioCall.ask_for_offer)
+
+
+def by_update(net, call, holder, _):
+    """RFC 3311."""
+    with Unchanged(net, call):
+        hold(call, holder, "sendonly", "recvonly", method="UPDATE")
+    resume(call, holder, partial(AudioCall.offer, method="UPDATE"))
 
 
 def nowhere(net, call, holder, held):
@@ -84,15 +95,15 @@ def both(net, call, first, second):
     resume(call, second)
 
 
-def hold(call, holder, offered, answered):
+def hold(call, holder, offered, answered, **options):
     held = call.call.other(holder)
-    return call.offer(holder, call.media[holder].describe(direction=offered), call.media[held].describe(direction=answered))
+    return call.offer(holder, call.media[holder].describe(direction=offered), call.media[held].describe(direction=answered), **options)
 
 
-def resume(call, holder):
+def resume(call, holder, again=AudioCall.offer):
     """Both ways again, whichever side is the first to send."""
     told = {agent: stream.rtp[1] for agent, stream in call.told.items()}
-    call.offer(holder)
+    again(call, holder)
     for agent, stream in call.told.items():
         assert stream.rtp[1] == told[agent], f"{agent} is told port {stream.rtp[1]} after the hold instead of {told[agent]}"
         call.talk(first=agent)

@@ -26,7 +26,7 @@ FOREIGN = (
 
 
 def run(lab):
-    with lab.network("phone1", "server", "media") as net:
+    with lab.network("phone1", "server", "media", firewall="restricted") as net:
         phone = UserAgent(net["phone1"], "alice")
         provider = UserAgent(net["server"], "bob")
         seen, _ = register(phone, provider)

@@ -53,7 +53,7 @@ SHAPES = (
 
 
 def run(lab):
-    with lab.network("phone1", "phone2", "server") as net:
+    with lab.network("phone1", "phone2", "server", firewall="restricted") as net:
         provider = UserAgent(net["server"], "bob")
         register(UserAgent(net["phone2"], "carol"), provider)  # has the phone's port outside
         phone = UserAgent(net["phone1"], "alice")

@@ -16,10 +16,10 @@ TIMEOUT = 240
 
 
 def run(lab):
-    with lab.network("phone1", "server") as net:
+    with lab.network("phone1", "server", firewall="restricted") as net:
         phone = UserAgent(net["phone1"], "alice")
         provider = UserAgent(net["server"], "bob")
-        call = AudioCall(phone, Media(net["phone1"], 20000), provider, Media(net["server"], 30000))
+        call = AudioCall(phone, Media(net["phone1"], 40000), provider, Media(net["server"], 30000))
         call.talk()
         audio = net.gateway.open_ports()
 
@@ -27,9 +27,9 @@ def run(lab):
         request.respond(488)
         call.talk()
 
-        fax(call, provider, Media(net["phone1"], 20020, fax=True), Media(net["server"], 30030, fax=True))
+        fax(call, provider, Media(net["phone1"], 40020, fax=True), Media(net["server"], 30030, fax=True))
         back_to_audio(net, call, provider, audio)
-        fax(call, phone, Media(net["phone1"], 20030, fax=True), Media(net["server"], 30040, fax=True), beside_audio=True)
+        fax(call, phone, Media(net["phone1"], 40030, fax=True), Media(net["server"], 30040, fax=True), beside_audio=True)
         back_to_audio(net, call, provider, audio)
         # The audio's own socket, which both kinds of packets go through.
         fax(call, provider, call.media[phone].as_fax(), Media(net["server"], 30050, fax=True))

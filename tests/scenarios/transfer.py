@@ -21,7 +21,7 @@ ANSWERED = b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.168.77.2:5060;branch=z9hG4bK
 
 
 def run(lab):
-    with lab.network("phone1", "phone2", "outside", "media") as net:
+    with lab.network("phone1", "phone2", "outside", "media", firewall="restricted") as net:
         alice = UserAgent(net["phone1"], "alice", domain="192.168.77.2")
         bob = UserAgent(net["outside"], "bob", domain="203.0.113.11")
         carol = UserAgent(net["media"], "carol", domain="203.0.113.12")
@@ -36,7 +36,7 @@ def run(lab):
 
 def to_somebody(net, alice, bob, carol):
     """Alice leaves bob to carol. Theirs is no call of the gateway's."""
-    call = talking(net, alice, bob, 20000)
+    call = talking(net, alice, bob, 40000)
     transfer = Transfer(call, alice, f"<{carol.contact}>", f"<{alice.identity}>")
     assert transfer.seen["Refer-To"] == f"<{carol.contact}>", f"bob reads Refer-To {transfer.seen['Refer-To']}"
     assert transfer.seen["Referred-By"] == "<sip:alice@203.0.113.1>", f"bob reads Referred-By {transfer.seen['Referred-By']}"
@@ -49,12 +49,12 @@ def to_somebody(net, alice, bob, carol):
 
 def to_the_phone(net, alice, bob):
     """Alice has bob call her again, on another port, as when a call moves to another line."""
-    call = talking(net, alice, bob, 20010)
+    call = talking(net, alice, bob, 40010)
     transfer = Transfer(call, alice, f"<{alice.contact};line=2>", f"<{alice.identity}>")
     target = sip.uri_of(transfer.seen["Refer-To"])
     assert target.endswith(";line=2"), f"bob reads Refer-To {transfer.seen['Refer-To']}"
     sip.assert_translated(transfer.seen)
-    second = AudioCall(bob, Media(net["outside"], 30020), alice, Media(net["phone1"], 20020), to=sip.endpoint_of(target), uri=target,
+    second = AudioCall(bob, Media(net["outside"], 30020), alice, Media(net["phone1"], 40020), to=sip.endpoint_of(target), uri=target,
                        headers=[("Referred-By", transfer.seen["Referred-By"])])
     seen = second.call.invite_seen
     assert seen.uri == f"{alice.contact};line=2", f"alice reads Request-URI {seen.uri}"
@@ -68,14 +68,14 @@ def to_the_phone(net, alice, bob):
 
 
 def to_somebody_from_outside(net, alice, bob, carol):
-    """Bob leaves alice to carol, and alice's phone calls her."""
-    call = talking(net, alice, bob, 20030)
+    """Bob leaves alice to carol, and alice's phone calls her, from the port that it has in the call with bob."""
+    call = talking(net, alice, bob, 40030)
     transfer = Transfer(call, bob, f"Carol <{carol.contact}>", f"<{bob.identity}>")
     assert transfer.seen.uri == alice.contact, f"alice reads Request-URI {transfer.seen.uri}"
     for header, text in (("Refer-To", f"Carol <{carol.contact}>"), ("Referred-By", f"<{bob.identity}>")):
         assert transfer.seen[header] == text, f"alice reads {header} {transfer.seen[header]}"
     told_bob(transfer, TRYING)
-    second = AudioCall(alice, Media(net["phone1"], 20040), carol, Media(net["media"], 30040), uri=carol.contact,
+    second = AudioCall(alice, call.media[alice], carol, Media(net["media"], 30040), uri=carol.contact,
                        headers=[("Referred-By", transfer.seen["Referred-By"])])
     sip.assert_translated(second.call.invite_seen)
     assert second.call.invite_seen["Referred-By"] == f"<{bob.identity}>"
@@ -95,7 +95,7 @@ def told_bob(transfer, fragment, over=False):
 
 def talking(net, alice, bob, port):
     """A call of alice's with media both ways."""
-    call = AudioCall(alice, Media(net["phone1"], port), bob, Media(net["outside"], port + 10000))
+    call = AudioCall(alice, Media(net["phone1"], port), bob, Media(net["outside"], port - 10000))
     contact = sip.endpoint_of(call.call.invite_seen["Contact"])
     assert contact[1] != 5060, "alice has her own port outside: nothing to tell apart"
     call.talk()

@@ -18,11 +18,11 @@ from lab.ua import Relay, UserAgent, register
 
 NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 240
-PORTS = iter(range(20000, 32000, 10))
+PORTS = iter(range(40000, 50000, 10))
 
 
 def run(lab):
-    with lab.network("phone1", "phone2", "server", "outside", "media") as net:
+    with lab.network("phone1", "phone2", "server", "outside", "media", firewall="restricted") as net:
         relay = Relay(net["server"])
         # A phone that asked first has the port, so that alice has another outside.
         parties = [UserAgent(net[host], user) for host, user in (("phone2", "dave"), ("phone1", "alice"), ("outside", "bob"), ("media", "carol"))]

@@ -16,7 +16,7 @@ TIMEOUT = 240
 
 
 def run(lab):
-    with lab.network("phone1", "server", "media") as net:
+    with lab.network("phone1", "server", "media", firewall="restricted") as net:
         phone = UserAgent(net["phone1"], "alice")
         provider = UserAgent(net["server"], "bob")
         for case in (together, added, refused, apart):
@@ -54,14 +54,14 @@ def all_talk(first, first_to, second, second_to):
 
 
 def together(net, phone, provider):
-    inside, outside = pair(net["phone1"], 20000, 20002), pair(net["server"], 30000, 30002)
+    inside, outside = pair(net["phone1"], 40000, 40002), pair(net["server"], 30000, 30002)
     call, offered, answered = dial(phone, provider, describe(*inside), describe(*outside))
     all_talk(inside, answered, outside, offered)
     call.hang_up(by=phone)
 
 
 def added(net, phone, provider):
-    inside, outside = pair(net["phone1"], 20010, 20012), pair(net["server"], 30010, 30012)
+    inside, outside = pair(net["phone1"], 40010, 40012), pair(net["server"], 30010, 30012)
     call, offered, answered = dial(phone, provider, inside[0].describe(), outside[0].describe())
     all_talk(inside[:1], answered, outside[:1], offered)
 
@@ -81,7 +81,7 @@ def added(net, phone, provider):
 
 
 def refused(net, phone, provider):
-    inside, outside = pair(net["phone1"], 20020, 20022), pair(net["server"], 30020, 30022)
+    inside, outside = pair(net["phone1"], 40020, 40022), pair(net["server"], 30020, 30022)
     call, offered, answered = dial(phone, provider, describe(*inside), describe(*outside, struck_out=True))
     assert answered[1].rtp[1] == 0, f"the phone reads {answered}"
     talk(inside[0], answered[0], outside[0], offered[0])
@@ -89,9 +89,9 @@ def refused(net, phone, provider):
 
 
 def apart(net, phone, provider):
-    audio, video = Media(net["phone1"], 20100), Media(net["phone1"], 20050, 20055)
+    audio, video = Media(net["phone1"], 40100), Media(net["phone1"], 40050, 40055)
     audio_there, video_there = Media(net["server"], 30100), Media(net["media"], 30100, 30105)
-    offer = sdp.session(video.address, video_lines(video.port, rtcp="20055"), sdp.audio_lines(audio.port))
+    offer = sdp.session(video.address, video_lines(video.port, rtcp="40055"), sdp.audio_lines(audio.port))
     answer = sdp.session(audio_there.address, video_lines(video_there.port, at=video_there.address, rtcp="30105"), sdp.audio_lines(audio_there.port))
     call, offered, answered = dial(phone, provider, offer, answer)
     all_talk((video, audio), answered, (video_there, audio_there), offered)
