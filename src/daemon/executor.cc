@@ -169,9 +169,15 @@ KernelAnswer Executor::expect(const std::vector<Hole>& holes) {
 Result<void> Executor::forget_early_media(const std::vector<Hole>& holes) {
     for (const auto& hole : holes) {
         if (!hole.remote) continue;
-        for (const auto& tuple : {Tuple{hole.inside, *hole.remote, hole.transport},
-                                  Tuple{*hole.remote, hole.outside, hole.transport}}) {
-            if (auto done = conntrack_.remove_if_unexpected(tuple); !done) {
+        const Tuple there{hole.inside, *hole.remote, hole.transport};
+        const Tuple back{*hole.remote, hole.outside, hole.transport};
+        // An expected one by another port is left from a call that ended just before a restart.
+        const auto is_other = [&](const FlowEntry& flow) {
+            return !flow.expected || (flow.tuples != FlowTuples{there, back} &&
+                                      flow.tuples != FlowTuples{back, there});
+        };
+        for (const auto& tuple : {there, back}) {
+            if (auto done = conntrack_.remove_if(tuple, is_other); !done) {
                 return tl::unexpected(done.error());
             }
         }

@@ -69,13 +69,9 @@ class Conntrack {
         return remove(flow.tuples.original);
     }
 
-    /// Removes the entry with this tuple in either direction unless an expectation made it: a media
-    /// packet that outran its expectation must not keep the stream deaf. True if one was removed.
-    /// The removal names the very entry that was looked at, so a flow that took its place stays.
-    [[nodiscard]] Result<bool> remove_if_unexpected(const Tuple& tuple) {
-        return remove_if(tuple, [](const FlowEntry& flow) { return !flow.expected; });
-    }
-    /// The same with another condition.
+    /// Removes the entry with this tuple in either direction if it meets the condition. True if one
+    /// was removed. The removal names the very entry that was looked at, so a flow that took its
+    /// place stays.
     [[nodiscard]] Result<bool> remove_if(const Tuple& tuple,
                                          const std::function<bool(const FlowEntry&)>& condition);
 
