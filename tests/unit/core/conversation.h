@@ -163,11 +163,12 @@ class Conversation {
     Outcome last_;
 };
 
-/// RTP and RTCP of one stream of 192.168.77.2, for anybody ("any") or towards RTP's port of a host.
-inline Holes pair_of_holes(const std::string& media, int inside, int outside,
-                           const std::vector<std::string>& remotes) {
+/// Of the components of one stream from RTP's port on: for anybody ("any"), or towards RTP's port of
+/// another host and those above it.
+inline Holes holes_of(const std::string& media, int inside, int outside,
+                      const std::vector<std::string>& remotes, int components) {
     Holes holes;
-    for (int component = 0; component < 2; ++component) {
+    for (int component = 0; component < components; ++component) {
         const auto mapping = media + " 192.168.77.2:" + std::to_string(inside + component) +
                              "=203.0.113.1:" + std::to_string(outside + component) + " ";
         for (const auto& remote : remotes) {
@@ -181,6 +182,12 @@ inline Holes pair_of_holes(const std::string& media, int inside, int outside,
         }
     }
     return holes;
+}
+
+/// RTP and RTCP.
+inline Holes pair_of_holes(const std::string& media, int inside, int outside,
+                           const std::vector<std::string>& remotes) {
+    return holes_of(media, inside, outside, remotes, 2);
 }
 
 inline Holes both(Holes first, const Holes& second) {
