@@ -24,18 +24,78 @@ void describe(Negotiated<Stream>& side, TransactionId transaction, std::vector<S
 }
 
 template <class Stream>
-void agree(Negotiated<Stream>& side, TransactionId transaction) {
-    for (auto& entry : side.pending) {
-        if (entry.transaction == transaction) side.agreed = std::move(entry.streams);
-    }
-    std::erase_if(side.pending,
-                  [&](const auto& entry) { return entry.transaction == transaction; });
+void settle(Negotiated<Stream>& side, TransactionId transaction) {
+    if (side.settled.size() >= kMostSettled) side.settled.erase(side.settled.begin());
+    side.settled.push_back(transaction);
+}
+
+template <class Stream>
+auto find_pending(Negotiated<Stream>& side, TransactionId transaction) {
+    return std::ranges::find(side.pending, transaction, &Negotiated<Stream>::Pending::transaction);
+}
+
+/// Offers and answers follow each other (RFC 3264 4, RFC 6337 2): whatever was said before this is
+/// over too, such as the offer of an INVITE that an UPDATE went past before its 2xx.
+template <class Stream>
+bool agree(Negotiated<Stream>& side, TransactionId transaction) {
+    const auto found = find_pending(side, transaction);
+    if (found == side.pending.end()) return false;
+    side.agreed = std::move(found->streams);
+    for (auto entry = side.pending.begin(); entry <= found; ++entry)
+        settle(side, entry->transaction);
+    side.pending.erase(side.pending.begin(), found + 1);
+    return true;
+}
+
+template <class Stream>
+bool agree_last(Negotiated<Stream>& side) {
+    return !side.pending.empty() && agree(side, side.pending.back().transaction);
 }
 
 template <class Stream>
 void abandon(Negotiated<Stream>& side, TransactionId transaction) {
-    std::erase_if(side.pending,
-                  [&](const auto& entry) { return entry.transaction == transaction; });
+    const auto found = find_pending(side, transaction);
+    if (found == side.pending.end()) return;
+    settle(side, transaction);
+    side.pending.erase(found);
+}
+
+template <class Stream>
+bool was_last(const Negotiated<Stream>& side, TransactionId transaction) {
+    return !side.settled.empty() && side.settled.back() == transaction;
+}
+
+/// A stream that the own side offered and the remote one does not want is nobody's, until a later
+/// offer (RFC 3264 6, 8.2).
+void drop_rejected(Dialog& dialog) {
+    auto& own = dialog.own.agreed;
+    const auto& remote = dialog.remote.agreed;
+    for (std::size_t i = 0; i < std::min(own.size(), remote.size()); ++i) {
+        if (!remote[i].rejected) continue;
+        own[i].components.clear();
+        own[i].further.clear();
+    }
+}
+
+void agree(Dialog& dialog, TransactionId transaction, Method method) {
+    const bool own = agree(dialog.own, transaction);
+    const bool remote = agree(dialog.remote, transaction);
+    bool exchanged = was_last(dialog.own, transaction) && was_last(dialog.remote, transaction);
+    if (method == Method::prack && own != remote && !exchanged) {
+        // It answered what the reliable response offered, which is another transaction's.
+        exchanged = own ? agree_last(dialog.remote) : agree_last(dialog.own);
+    }
+    if (exchanged) drop_rejected(dialog);
+}
+
+void abandon(Dialog& dialog, TransactionId transaction) {
+    abandon(dialog.own, transaction);
+    abandon(dialog.remote, transaction);
+}
+
+template <class Stream>
+bool has_settled(const Negotiated<Stream>& side, TransactionId transaction) {
+    return std::ranges::count(side.settled, transaction) > 0;
 }
 
 template <class Stream>
@@ -129,21 +189,30 @@ bool Call::is_of_initial_invite(const CallMessage& seen) const {
                                      : seen.message.cseq().number == invite_cseq;
 }
 
+bool Call::is_settled(const CallMessage& seen) const {
+    const auto* dialog = find_dialog(responder_tag(seen));
+    if (dialog == nullptr) {
+        // The initial INVITE once more, when no other fork is waited for.
+        return state == State::established && is_of_initial_invite(seen) &&
+               seen.message.is_request();
+    }
+    const auto transaction = seen.transaction();
+    return seen.outgoing ? has_settled(dialog->own, transaction)
+                         : has_settled(dialog->remote, transaction);
+}
+
 void Call::follow(const CallMessage& seen, std::optional<std::vector<OwnStream>> own,
                   std::optional<std::vector<RemoteStream>> peer, Time now) {
     if (seen.message.is_request()) follow_request(seen, now);
     if (state == State::ended) return;
 
-    if (own || peer) {
+    if ((own || peer) && !is_settled(seen)) {
         if (Dialog* dialog = dialog_for(seen)) {
             const auto transaction = seen.transaction();
             if (own) describe(dialog->own, transaction, *std::move(own));
             if (peer) describe(dialog->remote, transaction, *std::move(peer));
             // An ACK has no answer: what it carries holds at once (RFC 3261 13.2.2.4).
-            if (seen.message.method() == Method::ack) {
-                agree(dialog->own, transaction);
-                agree(dialog->remote, transaction);
-            }
+            if (seen.message.method() == Method::ack) agree(*dialog, transaction, Method::ack);
         }
     }
     if (!seen.message.is_request()) follow_response(seen, now);
@@ -205,13 +274,10 @@ void Call::follow_response(const CallMessage& seen, Time now) {
         }
         return;
     }
-    const auto transaction = seen.transaction();
     if (status < 300) {
-        agree(dialog->own, transaction);
-        agree(dialog->remote, transaction);
+        agree(*dialog, seen.transaction(), seen.message.method());
     } else {
-        abandon(dialog->own, transaction);
-        abandon(dialog->remote, transaction);
+        abandon(*dialog, seen.transaction());
     }
 }
 
@@ -220,8 +286,7 @@ void Call::follow_invite_response(const CallMessage& seen, int status, Time now)
         Dialog* dialog = dialog_for(seen);
         if (dialog == nullptr) return;
         dialog->confirmed = true;
-        agree(dialog->own, seen.transaction());
-        agree(dialog->remote, seen.transaction());
+        agree(*dialog, seen.transaction(), Method::invite);
         // Forks that lost have no say any more; one that also answers 2xx comes back with its SDP.
         std::erase_if(dialogs,
                       [](const Dialog& other) { return !other.confirmed && !other.tag.empty(); });
@@ -318,7 +383,9 @@ void Call::expire(Time now) {
     if (state == State::ended) return;
     if (root_until && *root_until <= now) {
         root_until.reset();
-        std::erase_if(dialogs, [](const Dialog& dialog) { return dialog.tag.empty(); });
+        // Of a peer without tags (RFC 2543) it is the dialog.
+        std::erase_if(dialogs,
+                      [](const Dialog& dialog) { return dialog.tag.empty() && !dialog.confirmed; });
     }
     std::vector<std::string> unanswered;
     for (const auto& dialog : dialogs) {

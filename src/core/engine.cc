@@ -488,7 +488,7 @@ class Engine::Implementation {
             gateway_flows_.note_media(packet.flow.original);
         }
         if (describes && seen.outgoing && !refusal && call.state != Call::State::ended &&
-            !are_held(own)) {
+            !call.is_settled(seen) && !are_held(own)) {
             // One fork too many: nobody remembers what this one says.
             refuse(perspective, Reason::call_limit, "", refusal);
         }

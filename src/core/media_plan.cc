@@ -159,7 +159,8 @@ RemoteStream read_remote_stream(const sdp::Media& line, const sdp::Connection* c
                                 std::string_view text, const Party& peer, const Party& inside) {
     RemoteStream stream;
     stream.mux = line.rtcp_mux;
-    if (connection == nullptr || !connection->parsed || number(line.port) == 0) return stream;
+    stream.rejected = number(line.port) == 0;
+    if (connection == nullptr || !connection->parsed || stream.rejected) return stream;
     if (line.count > kMostPairs) return stream;
     stream.components = component_endpoints(line, text, *connection->parsed);
     const auto& rtcp = line.rtcp_connection;

@@ -28,7 +28,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kMagic = "sipnat-state";
-constexpr int kVersion = 2;
+constexpr int kVersion = 3;
 /// Below this a file is not worth replacing.
 constexpr std::uint64_t kWorthReplacing = 1U << 20U;
 
@@ -96,6 +96,7 @@ void put(std::string& out, const std::optional<T>& value) {
 void put(std::string& out, const Tuple& tuple);
 void put(std::string& out, const MediaKey& key);
 void put(std::string& out, const HoleKey& key);
+void put(std::string& out, const TransactionId& transaction);
 void put(std::string& out, const OwnStream& stream);
 void put(std::string& out, const RemoteStream& stream);
 void put(std::string& out, const RemoteStream::Candidate& candidate);
@@ -153,6 +154,10 @@ void put(std::string& out, const HoleKey& key) {
     put_list(out, key.mapping, key.remote, key.from);
 }
 
+void put(std::string& out, const TransactionId& transaction) {
+    put_list(out, transaction.by_inside, transaction.cseq);
+}
+
 void put(std::string& out, const OwnStream& stream) {
     put_object(out, "media", stream.media, "components", stream.components, "mux", stream.mux,
                "held", stream.held, "further", stream.further);
@@ -164,7 +169,7 @@ void put(std::string& out, const RemoteStream::Candidate& candidate) {
 
 void put(std::string& out, const RemoteStream& stream) {
     put_object(out, "components", stream.components, "mux", stream.mux, "candidates",
-               stream.candidates);
+               stream.candidates, "rejected", stream.rejected);
 }
 
 template <class Stream>
@@ -174,10 +179,11 @@ void put(std::string& out, const Negotiated<Stream>& side) {
     out += R"(,"pending":[)";
     for (const auto& entry : side.pending) {
         if (out.back() != '[') out += ',';
-        put_object(out, "by_inside", entry.transaction.by_inside, "cseq", entry.transaction.cseq,
-                   "streams", entry.streams);
+        put_object(out, "transaction", entry.transaction, "streams", entry.streams);
     }
-    out += "]}";
+    out += R"(],"settled":)";
+    put(out, side.settled);
+    out += '}';
 }
 
 void put(std::string& out, const Dialog& dialog) {
@@ -274,6 +280,10 @@ std::vector<HoleKey> hole_keys_of(const Json& json) {
     return keys;
 }
 
+TransactionId transaction_of(const Json& json) {
+    return {json.at(0), json.at(1)};
+}
+
 void read(const Json& json, OwnStream& stream) {
     stream.media = enum_of(json.at("media"), ExpectClass::other);
     for (const auto& key : json.at("components"))
@@ -292,6 +302,7 @@ void read(const Json& json, RemoteStream& stream) {
     for (const auto& candidate : json.at("candidates")) {
         stream.candidates.push_back({candidate.at(0), endpoint_of(candidate.at(1))});
     }
+    stream.rejected = json.at("rejected");
 }
 
 template <class Stream>
@@ -305,9 +316,11 @@ void read(const Json& json, Negotiated<Stream>& side) {
     read(json.at("agreed"), side.agreed);
     for (const auto& entry : json.at("pending")) {
         auto& pending = side.pending.emplace_back();
-        pending.transaction = {entry.at("by_inside"), entry.at("cseq")};
+        pending.transaction = transaction_of(entry.at("transaction"));
         read(entry.at("streams"), pending.streams);
     }
+    for (const auto& transaction : json.at("settled"))
+        side.settled.push_back(transaction_of(transaction));
 }
 
 Dialog dialog_of(const Json& json) {

@@ -41,6 +41,8 @@ inline constexpr std::chrono::hours kLongestSilence{24};
 inline constexpr std::chrono::minutes kIdleTime{5};
 inline constexpr std::size_t kMostDialogs = 16;
 inline constexpr std::size_t kMostPending = 4;
+/// Transactions with SDP that one side may have finished within kTransactionTime.
+inline constexpr std::size_t kMostSettled = 8;
 /// Remote endpoints, over all forks and candidates, that a call's own side may speak to first.
 inline constexpr std::size_t kMostOutboundHoles = 128;
 inline constexpr std::size_t kMostSignallingHoles = 64;
@@ -67,6 +69,7 @@ struct RemoteStream {
     std::vector<Endpoint> components;
     bool mux = false;
     std::vector<Candidate> candidates;  ///< of ICE: the own side speaks to each of them
+    bool rejected = false;              ///< port 0
 
     bool operator==(const RemoteStream&) const = default;
 };
@@ -89,7 +92,8 @@ struct Negotiated {
         bool operator==(const Pending&) const = default;
     };
     std::vector<Stream> agreed;
-    std::vector<Pending> pending;
+    std::vector<Pending> pending;  ///< the oldest first: what is agreed supersedes those before it
+    std::vector<TransactionId> settled;  ///< the last that are over: what they say again is no news
 
     bool operator==(const Negotiated&) const = default;
 };
@@ -153,6 +157,8 @@ struct Call {
                 std::optional<std::vector<RemoteStream>> peer, Time now);
     /// The inside party wants to be reached through these as well, up to kMostSignallingHoles.
     void add_signalling(const std::vector<HoleKey>& more);
+    /// The SDP of this message has been dealt with: it is a retransmission, or came too late.
+    [[nodiscard]] bool is_settled(const CallMessage& seen) const;
     /// No hole may lead to this remote address.
     void avoid(const IpAddress& address);
     /// Only the kernel's counters can tell whether it is over.

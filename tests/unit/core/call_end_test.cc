@@ -291,9 +291,10 @@ TEST_F(EstablishedCall, ReInviteWithANewPortOpensItAndClosesTheOldOne) {
 }
 
 TEST_F(EstablishedCall, FailedReInviteRestoresWhatWas) {
+    int cseq = 1;
     for (const int status : {488, 491, 500, 401}) {
         const auto again =
-            line.out(kAliceInDialog.request("INVITE", 2, audio("192.168.77.2", 4100)));
+            line.out(kAliceInDialog.request("INVITE", ++cseq, audio("192.168.77.2", 4100)));
         EXPECT_FALSE(again.opened.empty()) << status;
         const auto failed = line.in(answer(again.text, status, "b"));
         EXPECT_EQ(failed.closed, again.opened) << status;

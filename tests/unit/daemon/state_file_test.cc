@@ -53,6 +53,8 @@ Call forked_call() {
     const RemoteStream remote{{endpoint("203.0.113.10:7000"), endpoint("203.0.113.10:7001")},
                               true,
                               {{1, endpoint("198.51.100.7:7002")}}};
+    RemoteStream refused;
+    refused.rejected = true;
 
     Dialog root;
     root.own.pending = {{{true, 1}, {audio}}};
@@ -60,7 +62,8 @@ Call forked_call() {
     first.tag = "fork-1";
     first.own.agreed = {audio, held};
     first.remote.agreed = {remote};
-    first.remote.pending = {{{false, 4294967295U}, {remote, RemoteStream{}}}, {{true, 2}, {}}};
+    first.remote.pending = {{{false, 4294967295U}, {remote, refused}}, {{true, 2}, {}}};
+    first.own.settled = {{true, 1}, {false, 4294967295U}};
     first.confirmed = true;
     first.bye_until = Time{123456789ms};
     Dialog second;
@@ -143,8 +146,9 @@ Call plain_call(const std::string& call_id) {
 
 template <class Stream>
 void expect_same(const Negotiated<Stream>& one, const Negotiated<Stream>& other) {
-    const auto& [agreed, pending] = one;
+    const auto& [agreed, pending, settled] = one;
     EXPECT_EQ(agreed, other.agreed);
+    EXPECT_EQ(settled, other.settled);
     ASSERT_EQ(pending.size(), other.pending.size());
     for (std::size_t i = 0; i < pending.size(); ++i) {
         const auto& [transaction, streams] = pending[i];
