@@ -157,8 +157,9 @@ class HeaderRewriter {
     // --- routable URIs ------------------------------------------------------------------------
 
     void routable(const sip::Header& header, const HeaderRule& rule) {
-        for (const auto& value : sip::parse_addresses(text_, header.value)) {
-            const auto uri = sip::parse_uri(text_, value.uri);
+        sip::AddressReader values(text_, header.value);
+        while (const auto value = values.next()) {
+            const auto uri = sip::parse_uri(text_, value->uri);
             if (!uri || !same_transport(*uri) || is_ambiguous(*uri, rule)) continue;
             if (sender_.translated() && from_sender(*uri, rule)) continue;
             if (receiver_.translated()) towards_receiver(*uri, rule);
@@ -260,10 +261,11 @@ class HeaderRewriter {
     // --- identities ---------------------------------------------------------------------------
 
     void identity(const sip::Header& header, const HeaderRule& rule) {
-        for (const auto& value : sip::parse_addresses(text_, header.value)) {
-            const auto uri = sip::parse_uri(text_, value.uri);
+        sip::AddressReader values(text_, header.value);
+        while (const auto value = values.next()) {
+            const auto uri = sip::parse_uri(text_, value->uri);
             if (!uri || !uri->host.address) continue;
-            const auto named = named_by(rule, value);
+            const auto named = named_by(rule, *value);
             if (sender_.translated() && own_identity(*uri, rule, named)) continue;
             if (receiver_.translated()) returning_identity(*uri, rule, named);
         }

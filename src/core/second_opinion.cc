@@ -130,10 +130,11 @@ void compare_contacts(const sip::Message& message, const osip_message_t& theirs,
     std::size_t count = 0;
     for (const auto& header : message.headers()) {
         if (header.kind != HeaderKind::contact) continue;
-        for (const auto& value : sip::parse_addresses(message.text(), header.value)) {
+        sip::AddressReader values(message.text(), header.value);
+        while (const auto value = values.next()) {
             osip_contact_t* contact = nullptr;
             (void)osip_message_get_contact(&theirs, static_cast<int>(count++), &contact);
-            const auto uri = sip::parse_uri(message.text(), value.uri);
+            const auto uri = sip::parse_uri(message.text(), value->uri);
             if (contact == nullptr || contact->url == nullptr || !uri) continue;
             comparison.expect_same_host("Contact host", uri->host.host.in(message.text()),
                                         view(contact->url->host));
