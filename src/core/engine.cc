@@ -463,12 +463,12 @@ class Engine::Implementation {
             !bodies.empty() && negotiates(seen.message.method()) && seen.message.status() < 300;
         if (describes && seen.outgoing && !refusal) {
             const auto before = call;
-            call.follow(seen, own, std::nullopt, now);
+            call.follow(seen, &own, std::nullopt, now);
             const auto mapped = call.state == Call::State::ended ? Mapped::done : map(call, own);
             if (mapped != Mapped::done) {
                 call = before;
                 refuse(perspective, reason_of(mapped), "", refusal);
-                call.follow(seen, std::nullopt, std::nullopt, now);
+                call.follow(seen, nullptr, std::nullopt, now);
             } else {
                 claim(perspective.inside,
                       read_claims(bodies, seen.message.text(), perspective.inside, media_), now);
@@ -476,9 +476,9 @@ class Engine::Implementation {
         } else if (describes && !seen.outgoing && !refusal) {
             auto peer = read_remote_streams(bodies, seen.message.text(), perspective.peer,
                                             perspective.inside);
-            call.follow(seen, std::nullopt, std::move(peer), now);
+            call.follow(seen, nullptr, std::move(peer), now);
         } else {
-            call.follow(seen, std::nullopt, std::nullopt, now);
+            call.follow(seen, nullptr, std::nullopt, now);
         }
         for (const auto& remote : unroutable_)
             call.avoid(remote);

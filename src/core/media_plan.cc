@@ -7,7 +7,8 @@ namespace sipnat {
 
 namespace {
 
-constexpr std::uint16_t kMostPairs = 8;           // of m=audio 4000/8
+constexpr std::uint16_t kMostPairs = 8;  // of m=audio 4000/8
+constexpr std::size_t kUsualComponents = 2;
 constexpr std::size_t kMostRemoteCandidates = 8;  // of one stream: two expectations a host are many
 
 bool starts_with(std::string_view text, std::string_view prefix) {
@@ -48,36 +49,42 @@ bool can_open(const sdp::Media& media, bool rtp) {
     return media.count <= kMostPairs && last <= 65535;
 }
 
-std::vector<Endpoint> component_endpoints(const sdp::Media& media, std::string_view text,
-                                          const IpAddress& address) {
-    if (!contains_rtp(media.protocol.in(text))) return {{address, media.port}};
-    std::vector<Endpoint> endpoints;
-    for (int pair = 0; pair < media.count; ++pair) {
-        endpoints.push_back({address, above(media.port, 2 * pair)});
-        if (!media.rtcp_mux_only) endpoints.push_back({address, rtcp_port(media, pair)});
+/// Calls `visit` with the port of each component: RTP, RTCP, RTP, …; one for what is not RTP.
+template <class Visit>
+void for_each_port(const sdp::Media& media, std::string_view text, Visit visit) {
+    if (!contains_rtp(media.protocol.in(text))) {
+        visit(media.port);
+        return;
     }
-    return endpoints;
+    for (int pair = 0; pair < media.count; ++pair) {
+        visit(above(media.port, 2 * pair));
+        if (!media.rtcp_mux_only) visit(rtcp_port(media, pair));
+    }
 }
 
 std::vector<MediaKey> inside_components(const sdp::Media& line, std::string_view text,
                                         const Party& owner, const IpAddress& address) {
+    const auto transport = transport_of(line.protocol.in(text));
     std::vector<MediaKey> keys;
-    for (const auto& endpoint : component_endpoints(line, text, address)) {
-        keys.push_back({owner.shown.address, transport_of(line.protocol.in(text)), endpoint});
-    }
+    keys.reserve(kUsualComponents);
+    for_each_port(line, text, [&](Port port) {
+        keys.push_back({owner.shown.address, transport, {address, port}});
+    });
     return keys;
 }
 
 /// Those that are this owner's own mappings, seen from outside.
 std::vector<MediaKey> outside_components(const sdp::Media& line, std::string_view text,
                                          const MediaOwner& owner, const MediaTable& media) {
+    const auto transport = transport_of(line.protocol.in(text));
     std::vector<MediaKey> keys;
-    for (const auto& endpoint : component_endpoints(line, text, owner.party().shown.address)) {
-        const auto key = media.find_outside(endpoint, transport_of(line.protocol.in(text)));
-        if (!key || !owner.has(key->inside.address)) break;
-        if (media.find(*key)->media == ExpectClass::signalling) break;
-        keys.push_back(*key);
-    }
+    bool all_own = true;
+    for_each_port(line, text, [&](Port port) {
+        const auto key = media.find_outside({owner.party().shown.address, port}, transport);
+        all_own = all_own && key && owner.has(key->inside.address) &&
+                  media.find(*key)->media != ExpectClass::signalling;
+        if (all_own) keys.push_back(*key);
+    });
     return keys;
 }
 
@@ -161,7 +168,10 @@ RemoteStream read_remote_stream(const sdp::Media& line, const sdp::Connection* c
     stream.mux = line.rtcp_mux;
     if (connection == nullptr || !connection->parsed || number(line.port) == 0) return stream;
     if (line.count > kMostPairs) return stream;
-    stream.components = component_endpoints(line, text, *connection->parsed);
+    stream.components.reserve(kUsualComponents);
+    for_each_port(line, text, [&](Port port) {
+        stream.components.push_back({*connection->parsed, port});
+    });
     const auto& rtcp = line.rtcp_connection;
     if (rtcp && rtcp->parsed && stream.components.size() > 1) {
         stream.components[1].address = *rtcp->parsed;
@@ -304,8 +314,9 @@ std::vector<Claim> read_claims(Bodies bodies, std::string_view text, const Party
         const auto protocol = line.protocol.in(text);
         if (!is(connection, owner.shown.address)) return;
         if (!can_open(line, contains_rtp(protocol))) return;
-        for (const auto& endpoint : component_endpoints(line, text, owner.shown.address))
-            claim(endpoint, transport_of(protocol));
+        for_each_port(line, text, [&](Port port) {
+            claim({owner.shown.address, port}, transport_of(protocol));
+        });
     });
     return claims;
 }

@@ -148,8 +148,8 @@ struct Call {
     /// This message is part of the call's INVITE transaction, or of one of its dialogs.
     [[nodiscard]] bool owns(const CallMessage& seen) const;
 
-    /// Follows one message: `own` or `peer` is its SDP if it has one (RFC 3264, 6337).
-    void follow(const CallMessage& seen, std::optional<std::vector<OwnStream>> own,
+    /// Follows one message: `own` (null: none) or `peer` is its SDP if it has one (RFC 3264, 6337).
+    void follow(const CallMessage& seen, const std::vector<OwnStream>* own,
                 std::optional<std::vector<RemoteStream>> peer, Time now);
     /// The inside party wants to be reached through these as well, up to kMostSignallingHoles.
     void add_signalling(const std::vector<HoleKey>& more);
