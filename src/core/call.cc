@@ -10,17 +10,20 @@ namespace {
 
 using sip::Method;
 
-template <class Stream, class Streams>
-void describe(Negotiated<Stream>& side, TransactionId transaction, Streams&& streams) {
+constexpr std::size_t kUsualHoles = 4;  // of a call with one stream: two in, two out
+
+template <class Stream>
+void describe(Negotiated<Stream>& side, TransactionId transaction,
+              std::span<const Stream> streams) {
     auto& pending = side.pending;
     const auto same = std::ranges::find_if(
         pending, [&](const auto& entry) { return entry.transaction == transaction; });
     if (same != pending.end()) {
-        same->streams = std::forward<Streams>(streams);
+        same->streams.assign(streams.begin(), streams.end());
         return;
     }
     if (pending.size() >= kMostPending) pending.erase(pending.begin());
-    pending.push_back({transaction, std::forward<Streams>(streams)});
+    pending.push_back({transaction, {streams.begin(), streams.end()}});
 }
 
 template <class Stream>
@@ -67,9 +70,9 @@ void want_stream(const OwnStream& own, std::size_t index, const Negotiated<Remot
             holes.push_back({own.components[component], there});
         }
     };
-    for (std::size_t component = 0; component < count; ++component) {
+    if (holes.empty() && count > 0) holes.reserve(kUsualHoles);
+    for (std::size_t component = 0; component < count; ++component)
         holes.push_back({own.components[component], std::nullopt});
-    }
     for_each_session(remote, [&](const auto& streams) {
         if (index >= streams.size()) return;
         for (std::size_t component = 0; component < streams[index].components.size(); ++component) {
@@ -128,16 +131,16 @@ bool Call::is_of_initial_invite(const CallMessage& seen) const {
                                      : seen.message.cseq().number == invite_cseq;
 }
 
-void Call::follow(const CallMessage& seen, const std::vector<OwnStream>* own,
-                  std::optional<std::vector<RemoteStream>> peer, Time now) {
+void Call::follow(const CallMessage& seen, std::optional<std::span<const OwnStream>> own,
+                  std::optional<std::span<const RemoteStream>> peer, Time now) {
     if (seen.message.is_request()) follow_request(seen, now);
     if (state == State::ended) return;
 
-    if (own != nullptr || peer) {
+    if (own || peer) {
         if (Dialog* dialog = dialog_for(seen)) {
             const auto transaction = seen.transaction();
-            if (own != nullptr) describe(dialog->own, transaction, *own);
-            if (peer) describe(dialog->remote, transaction, *std::move(peer));
+            if (own) describe(dialog->own, transaction, *own);
+            if (peer) describe(dialog->remote, transaction, *peer);
             // An ACK has no answer: what it carries holds at once (RFC 3261 13.2.2.4).
             if (seen.message.method() == Method::ack) {
                 agree(dialog->own, transaction);
@@ -290,6 +293,7 @@ void Call::end(Time now) {
 }
 
 void Call::add_signalling(const std::vector<HoleKey>& more) {
+    if (more.empty()) return;
     std::vector<HoleKey> all;
     std::ranges::set_union(signalling, more, std::back_inserter(all));
     if (all.size() <= kMostSignallingHoles) signalling = std::move(all);

@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -148,9 +149,9 @@ struct Call {
     /// This message is part of the call's INVITE transaction, or of one of its dialogs.
     [[nodiscard]] bool owns(const CallMessage& seen) const;
 
-    /// Follows one message: `own` (null: none) or `peer` is its SDP if it has one (RFC 3264, 6337).
-    void follow(const CallMessage& seen, const std::vector<OwnStream>* own,
-                std::optional<std::vector<RemoteStream>> peer, Time now);
+    /// Follows one message: `own` or `peer` is its SDP if it has one (RFC 3264, 6337).
+    void follow(const CallMessage& seen, std::optional<std::span<const OwnStream>> own,
+                std::optional<std::span<const RemoteStream>> peer, Time now);
     /// The inside party wants to be reached through these as well, up to kMostSignallingHoles.
     void add_signalling(const std::vector<HoleKey>& more);
     /// No hole may lead to this remote address.
