@@ -2,55 +2,82 @@
 //
 // For what strangers can make us remember. Nothing depends on an entry being there: each user of
 // this table has an answer for "forgotten".
+//
+// What forgotten entries leave is used again: once a table is full the heap is not asked for more. A
+// key may be stored as another type than that which one asks with, made of it and converted to it:
+//
+//     BoundedTable<TextKey<Tuple>, Flow, TextKey<Tuple>::Hash, TextKey<Tuple>::Stored> table(100);
+//     table.put({tuple, text}) = flow;
 #pragma once
 
 #include <cstddef>
 #include <list>
+#include <memory>
+#include <memory_resource>
 #include <unordered_map>
-#include <utility>
 
 namespace sipnat {
 
-template <class Key, class Value, class Hash = std::hash<Key>>
+template <class Key, class Value, class Hash = std::hash<Key>, class StoredKey = Key>
 class BoundedTable {
   public:
     explicit BoundedTable(std::size_t capacity) : capacity_(capacity) {}
 
     /// Nothing when it is not there. The pointer ends with the next put().
     Value* find(const Key& key) {
-        const auto found = index_.find(&key);
+        const auto found = index_.find(key);
         if (found == index_.end()) return nullptr;
         entries_.splice(entries_.begin(), entries_, found->second);
-        return &found->second->second;
+        return &found->second->value;
     }
 
-    Value& put(Key key, Value value) {
-        if (Value* present = find(key)) return *present = std::move(value);
-        if (entries_.size() >= capacity_) {
-            index_.erase(&entries_.back().first);
-            entries_.pop_back();
+    /// The value of this key, to be assigned to; a new one if there is none.
+    Value& put(const Key& key) {
+        if (Value* present = find(key)) return *present;
+        if (entries_.size() < capacity_) {
+            entries_.emplace_front(key);
+            index_.emplace(&entries_.front().key, entries_.begin());
+        } else {
+            auto index = index_.extract(&entries_.back().key);
+            entries_.splice(entries_.begin(), entries_, std::prev(entries_.end()));
+            entries_.front().key = key;
+            index_.insert(std::move(index));
         }
-        entries_.emplace_front(std::move(key), std::move(value));
-        index_.emplace(&entries_.front().first, entries_.begin());
-        return entries_.front().second;
+        return entries_.front().value;
     }
 
     [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
   private:
+    struct Entry {
+        using allocator_type = std::pmr::polymorphic_allocator<>;
+
+        Entry(const Key& made_of, const allocator_type& memory)
+            : key(std::make_obj_using_allocator<StoredKey>(memory, made_of)),
+              value(std::make_obj_using_allocator<Value>(memory)) {}
+
+        StoredKey key;
+        Value value;
+    };
     /// Not noexcept: what might throw libstdc++ asks once for each node, and keeps the answer.
-    struct HashOfPointed {
-        std::size_t operator()(const Key* key) const { return Hash{}(*key); }
+    struct HashOf {
+        using is_transparent = void;
+        std::size_t operator()(const Key& key) const { return Hash{}(key); }
+        std::size_t operator()(const StoredKey* key) const { return Hash{}(*key); }
     };
-    struct SamePointed {
-        bool operator()(const Key* one, const Key* other) const { return *one == *other; }
+    struct Same {
+        using is_transparent = void;
+        bool operator()(const StoredKey* a, const StoredKey* b) const { return a == b; }
+        bool operator()(const Key& a, const StoredKey* b) const { return a == *b; }
+        bool operator()(const StoredKey* a, const Key& b) const { return b == *a; }
     };
-    using Entries = std::list<std::pair<Key, Value>>;
+    using Entries = std::pmr::list<Entry>;
 
     std::size_t capacity_;
-    Entries entries_;  // most recently used first
-    std::unordered_map<const Key*, typename Entries::iterator, HashOfPointed, SamePointed>
-        index_;  // by the keys of the entries
+    std::pmr::unsynchronized_pool_resource memory_;
+    Entries entries_{&memory_};  // most recently used first
+    std::pmr::unordered_map<const StoredKey*, typename Entries::iterator, HashOf, Same> index_{
+        &memory_};  // by the keys of the entries
 };
 
 }  // namespace sipnat

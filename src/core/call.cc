@@ -10,17 +10,20 @@ namespace {
 
 using sip::Method;
 
+constexpr std::size_t kUsualHoles = 4;  // of a call with one stream: two in, two out
+
 template <class Stream>
-void describe(Negotiated<Stream>& side, TransactionId transaction, std::vector<Stream> streams) {
+void describe(Negotiated<Stream>& side, TransactionId transaction,
+              std::span<const Stream> streams) {
     auto& pending = side.pending;
     const auto same = std::ranges::find_if(
         pending, [&](const auto& entry) { return entry.transaction == transaction; });
     if (same != pending.end()) {
-        same->streams = std::move(streams);
+        same->streams.assign(streams.begin(), streams.end());
         return;
     }
     if (pending.size() >= kMostPending) pending.erase(pending.begin());
-    pending.push_back({transaction, std::move(streams)});
+    pending.push_back({transaction, {streams.begin(), streams.end()}});
 }
 
 template <class Stream>
@@ -98,47 +101,46 @@ bool has_settled(const Negotiated<Stream>& side, TransactionId transaction) {
     return std::ranges::count(side.settled, transaction) > 0;
 }
 
-template <class Stream>
-std::vector<const std::vector<Stream>*> sessions(const Negotiated<Stream>& side) {
-    std::vector<const std::vector<Stream>*> all;
-    if (!side.agreed.empty()) all.push_back(&side.agreed);
+/// Calls `visit` with what holds and with what may come to hold.
+template <class Stream, class Visit>
+void for_each_session(const Negotiated<Stream>& side, Visit visit) {
+    if (!side.agreed.empty()) visit(side.agreed);
     for (const auto& entry : side.pending)
-        all.push_back(&entry.streams);
-    return all;
+        visit(entry.streams);
 }
 
 /// RTCP is not needed once both sides mux; until the answer is there nobody knows (RFC 5761 5.1.1).
-bool is_muxed(const OwnStream& own, std::size_t index,
-              const std::vector<const std::vector<RemoteStream>*>& remotes) {
-    if (!own.mux || remotes.empty()) return false;
-    return std::ranges::all_of(remotes, [&](const auto* remote) {
-        return index < remote->size() && (*remote)[index].mux;
+bool is_muxed(const OwnStream& own, std::size_t index, const Negotiated<RemoteStream>& remote) {
+    bool answered = false;
+    bool all_mux = own.mux;
+    for_each_session(remote, [&](const auto& streams) {
+        answered = true;
+        all_mux = all_mux && index < streams.size() && streams[index].mux;
     });
+    return answered && all_mux;
 }
 
-void want_stream(const OwnStream& own, std::size_t index,
-                 const std::vector<const std::vector<RemoteStream>*>& remotes,
+void want_stream(const OwnStream& own, std::size_t index, const Negotiated<RemoteStream>& remote,
                  std::vector<HoleKey>& holes) {
-    const auto count = is_muxed(own, index, remotes)
+    const auto count = is_muxed(own, index, remote)
                            ? std::min<std::size_t>(1, own.components.size())
                            : own.components.size();
-    for (std::size_t component = 0; component < count; ++component) {
+    const auto want_outbound = [&](std::size_t component, const Endpoint& there) {
+        if (component < count && number(there.port) != 0) {
+            holes.push_back({own.components[component], there});
+        }
+    };
+    if (holes.empty() && count > 0) holes.reserve(kUsualHoles);
+    for (std::size_t component = 0; component < count; ++component)
         holes.push_back({own.components[component], std::nullopt});
-        for (const auto* remote : remotes) {
-            if (index >= remote->size() || component >= (*remote)[index].components.size())
-                continue;
-            const auto& there = (*remote)[index].components[component];
-            if (number(there.port) != 0) holes.push_back({own.components[component], there});
+    for_each_session(remote, [&](const auto& streams) {
+        if (index >= streams.size()) return;
+        for (std::size_t component = 0; component < streams[index].components.size(); ++component) {
+            want_outbound(component, streams[index].components[component]);
         }
-    }
-    for (const auto* remote : remotes) {
-        if (index >= remote->size()) continue;
-        for (const auto& [component, there] : (*remote)[index].candidates) {
-            if (component < count && number(there.port) != 0) {
-                holes.push_back({own.components[component], there});
-            }
-        }
-    }
+        for (const auto& [component, there] : streams[index].candidates)
+            want_outbound(component, there);
+    });
     for (const auto& further : own.further)
         holes.push_back({further, std::nullopt});
 }
@@ -201,16 +203,16 @@ bool Call::is_settled(const CallMessage& seen) const {
                          : has_settled(dialog->remote, transaction);
 }
 
-void Call::follow(const CallMessage& seen, std::optional<std::vector<OwnStream>> own,
-                  std::optional<std::vector<RemoteStream>> peer, Time now) {
+void Call::follow(const CallMessage& seen, std::optional<std::span<const OwnStream>> own,
+                  std::optional<std::span<const RemoteStream>> peer, Time now) {
     if (seen.message.is_request()) follow_request(seen, now);
     if (state == State::ended) return;
 
     if ((own || peer) && !is_settled(seen)) {
         if (Dialog* dialog = dialog_for(seen)) {
             const auto transaction = seen.transaction();
-            if (own) describe(dialog->own, transaction, *std::move(own));
-            if (peer) describe(dialog->remote, transaction, *std::move(peer));
+            if (own) describe(dialog->own, transaction, *own);
+            if (peer) describe(dialog->remote, transaction, *peer);
             // An ACK has no answer: what it carries holds at once (RFC 3261 13.2.2.4).
             if (seen.message.method() == Method::ack) agree(*dialog, transaction, Method::ack);
         }
@@ -356,6 +358,7 @@ void Call::end(Time now) {
 }
 
 void Call::add_signalling(const std::vector<HoleKey>& more) {
+    if (more.empty()) return;
     std::vector<HoleKey> all;
     std::ranges::set_union(signalling, more, std::back_inserter(all));
     if (all.size() <= kMostSignallingHoles) signalling = std::move(all);
@@ -408,12 +411,10 @@ Time Call::next_deadline() const {
 std::vector<HoleKey> Call::wanted() const {
     std::vector<HoleKey> needed;
     for (const auto& dialog : dialogs) {
-        const auto remotes = sessions(dialog.remote);
-        for (const auto* own : sessions(dialog.own)) {
-            for (std::size_t i = 0; i < own->size(); ++i) {
-                want_stream((*own)[i], i, remotes, needed);
-            }
-        }
+        for_each_session(dialog.own, [&](const auto& own) {
+            for (std::size_t i = 0; i < own.size(); ++i)
+                want_stream(own[i], i, dialog.remote, needed);
+        });
     }
     std::ranges::sort(needed);
     const auto repeated = std::ranges::unique(needed);

@@ -7,8 +7,11 @@ namespace sipnat {
 
 namespace {
 
-std::size_t bucket(const IpAddress& inside, std::string_view call_id) {
-    return hash_mix(std::hash<IpAddress>{}(inside), std::hash<std::string_view>{}(call_id));
+/// With the remote host: others who use the same Call-ID, by chance or not, are not looked through.
+std::size_t bucket(const IpAddress& inside, const IpAddress& remote, std::string_view call_id) {
+    const std::hash<IpAddress> address;
+    return hash_mix(hash_mix(address(inside), address(remote)),
+                    std::hash<std::string_view>{}(call_id));
 }
 
 }  // namespace
@@ -20,7 +23,7 @@ const IpAddress& CallBook::charged(const Call& call) {
 std::optional<CallId> CallBook::find(const CallMessage& seen, const IpAddress& inside,
                                      const IpAddress& remote) const {
     const auto call_id = seen.message.value(sip::HeaderKind::call_id);
-    const auto [first, last] = by_call_id_.equal_range(bucket(inside, call_id));
+    const auto [first, last] = by_call_id_.equal_range(bucket(inside, remote, call_id));
     for (auto entry = first; entry != last; ++entry) {
         const auto& call = slots_.at(entry->second).call;
         if (call.inside == inside && call.remote == remote && call.call_id == call_id &&
@@ -47,7 +50,7 @@ std::optional<CallId> CallBook::add(Call call, const Settings& settings) {
     ++of_host;
     if (!call.charged_to_inside) ++from_outside_;
     const auto id = static_cast<CallId>(next_++);
-    by_call_id_.emplace(bucket(call.inside, call.call_id), id);
+    by_call_id_.emplace(bucket(call.inside, call.remote, call.call_id), id);
     slots_.emplace(id, Slot{std::move(call)});
     return id;
 }
@@ -57,7 +60,8 @@ void CallBook::erase(CallId id) {
     const auto of_host = per_host_.find(charged(call));
     if (--of_host->second == 0) per_host_.erase(of_host);
     if (!call.charged_to_inside) --from_outside_;
-    const auto [first, last] = by_call_id_.equal_range(bucket(call.inside, call.call_id));
+    const auto [first, last] =
+        by_call_id_.equal_range(bucket(call.inside, call.remote, call.call_id));
     by_call_id_.erase(std::find_if(first, last, [id](const auto& e) { return e.second == id; }));
     wakes_.erase({slots_.at(id).wake, id});
     slots_.erase(id);

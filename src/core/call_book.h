@@ -55,7 +55,7 @@ class CallBook {
     void wake_at(CallId id, Slot& slot, Time time);
 
     std::unordered_map<CallId, Slot> slots_;
-    std::unordered_multimap<std::size_t, CallId> by_call_id_;  // hash of inside host and Call-ID
+    std::unordered_multimap<std::size_t, CallId> by_call_id_;  // hash of both hosts and Call-ID
     std::unordered_map<IpAddress, std::size_t> per_host_;
     std::size_t from_outside_ = 0;  // begun there, by whoever says so
     std::set<Wake> wakes_;          // earliest first

@@ -62,14 +62,11 @@ std::string_view host_text(std::string_view text, const HostPort& host) {
     return span_of(host.whole.offset, host.host.end() + (brackets ? 1 : 0)).in(text);
 }
 
-bool name_the_same(std::string_view text, Span one, Span other) {
-    if (one.in(text) == other.in(text)) return true;
-    const auto a = sip::parse_uri(text, one);
-    const auto b = sip::parse_uri(text, other);
-    if (!a || !b || a->scheme != b->scheme || a->user.in(text) != b->user.in(text)) return false;
-    if (port_of(*a) != port_of(*b)) return false;
-    if (a->host.address || b->host.address) return a->host.address == b->host.address;
-    return equal_ignoring_case(a->host.host.in(text), b->host.host.in(text));
+bool name_the_same(std::string_view text, const sip::Uri& one, const sip::Uri& other) {
+    if (one.scheme != other.scheme || one.user.in(text) != other.user.in(text)) return false;
+    if (port_of(one) != port_of(other)) return false;
+    if (one.host.address || other.host.address) return one.host.address == other.host.address;
+    return equal_ignoring_case(one.host.host.in(text), other.host.host.in(text));
 }
 
 }  // namespace sipnat

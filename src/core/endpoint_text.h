@@ -33,7 +33,7 @@ namespace sipnat {
 /// The host without port, with the brackets of an IPv6 reference.
 [[nodiscard]] std::string_view host_text(std::string_view text, const HostPort& host);
 
-/// The same text, or URIs with the same scheme, user, host and port, whatever else they carry.
-[[nodiscard]] bool name_the_same(std::string_view text, Span one, Span other);
+/// The same scheme, user, host and port, whatever else they carry.
+[[nodiscard]] bool name_the_same(std::string_view text, const sip::Uri& one, const sip::Uri& other);
 
 }  // namespace sipnat

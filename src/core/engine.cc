@@ -1,9 +1,13 @@
 #include "sipnat/core/engine.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdlib>
 #include <iterator>
+#include <memory_resource>
 #include <ranges>
+#include <span>
 #include <utility>
 
 #include "core/bounded_table.h"
@@ -16,6 +20,7 @@
 #include "core/media_plan.h"
 #include "core/second_opinion.h"
 #include "core/spelling.h"
+#include "core/text_key.h"
 #include "sipnat/base/ascii.h"
 #include "sipnat/sip/tag.h"
 #include "sipnat/sip/uri.h"
@@ -34,6 +39,8 @@ constexpr std::size_t kMostRefusals = 4096;
 /// What peers name calls by is remembered: it must not be theirs to choose how much.
 constexpr std::size_t kLongestName = 512;
 constexpr std::size_t kLongestDetail = 200;
+/// Bytes for the indexes of one message. Those that need more (128 headers, 20 candidates) get it from the heap.
+constexpr std::size_t kScratch = 16384;
 /// By so much the state file may have the end of a call too early.
 constexpr std::chrono::minutes kStaleDeadline{1};
 /// Of a registration whose REGISTER and 2xx both say nothing: what most registrars grant.
@@ -43,13 +50,17 @@ constexpr std::chrono::hours kUnsaidExpiry{1};
 struct Names {
     std::string_view from_tag;
     std::string_view to_tag;
-    std::string_view branch;  ///< of the top Via
+    std::optional<sip::Via> via;  ///< the top one; nothing if it can't be read
+    std::string_view branch;      ///< of that
 };
 
 Names names_of(const sip::Message& message) {
-    const auto via = sip::parse_top_via(message.text(), message.find(HeaderKind::via)->value);
-    return {sip::tag_of(message, HeaderKind::from), sip::tag_of(message, HeaderKind::to),
-            via ? via->branch.in(message.text()) : std::string_view{}};
+    Names names{sip::tag_of(message, HeaderKind::from),
+                sip::tag_of(message, HeaderKind::to),
+                sip::parse_top_via(message.text(), message.find(HeaderKind::via)->value),
+                {}};
+    if (names.via) names.branch = names.via->branch.in(message.text());
+    return names;
 }
 
 bool can_be_remembered(const sip::Message& message, const Names& names) {
@@ -91,21 +102,20 @@ bool has_unreachable_msrp(Bodies bodies) {
 }
 
 /// A message that could not have its media keeps that fate in every retransmission.
-struct RefusalKey {
+struct Transaction {
     IpAddress inside;
     IpAddress remote;
-    std::string call_id;
-    TransactionId transaction;  // each side counts its own CSeq numbers
+    TransactionId id;  // each side counts its own CSeq numbers
     bool is_request = false;
-    bool operator==(const RefusalKey&) const = default;
+    bool operator==(const Transaction&) const = default;
 };
-struct RefusalHash {
-    std::size_t operator()(const RefusalKey& key) const noexcept {
-        return hash_mix(
-            hash_mix(std::hash<IpAddress>{}(key.inside), std::hash<std::string>{}(key.call_id)),
-            key.transaction.cseq * 2 + (key.is_request ? 1 : 0));
+struct TransactionHash {
+    std::size_t operator()(const Transaction& transaction) const noexcept {
+        return hash_mix(std::hash<IpAddress>{}(transaction.inside),
+                        transaction.id.cseq * 2 + (transaction.is_request ? 1 : 0));
     }
 };
+using RefusalKey = TextKey<Transaction, TransactionHash>;  // with the Call-ID
 struct Refusal {
     Reason reason = Reason::media_refused;
     std::string text;
@@ -120,9 +130,25 @@ struct Perspective {
 
 /// What one message did to one call, until the kernel has agreed.
 struct Change {
-    CallId id;
-    std::optional<Call> before;  ///< none: the message began the call
+    CallId id{};
+    bool began = false;  ///< the message began the call
+    Call before;         ///< if it did not
     std::vector<HoleKey> acquired;
+    bool releases = false;  ///< it has holes that it does not want any more
+};
+
+/// At most two: of the sender's call and of the receiver's. They are kept for the memory in them.
+class Changes {
+  public:
+    /// The next one, to be filled in; it counts when it is added.
+    [[nodiscard]] Change& next() { return changes_.at(count_); }
+    void add() { ++count_; }
+    void clear() { count_ = 0; }
+    [[nodiscard]] std::span<Change> all() { return std::span(changes_).first(count_); }
+
+  private:
+    std::array<Change, 2> changes_;
+    std::size_t count_ = 0;
 };
 
 /// The same for one lease.
@@ -298,7 +324,7 @@ class Engine::Implementation {
                 (void)media_.acquire(key);
         }
         for (const auto& saved : state.mappings)
-            media_.drop_unused({saved.key});
+            media_.drop_unused(saved.key);
     }
 
     Settings settings_;
@@ -324,7 +350,9 @@ class Engine::Implementation {
             case sip::PayloadKind::sip:
                 break;
         }
-        const auto message = sip::Message::parse(packet.payload);
+        std::array<std::byte, kScratch> buffer;  // not initialised: most of it is not used
+        std::pmr::monotonic_buffer_resource scratch(buffer.data(), buffer.size());
+        const auto message = sip::Message::parse(packet.payload, &scratch);
         if (!message) {
             give_up_malformed(message.error().text());
             return;
@@ -335,7 +363,7 @@ class Engine::Implementation {
                               " bytes");
             return;
         }
-        decide(packet, *message, names, now);
+        decide(packet, *message, names, now, &scratch);
     }
 
     void give_up_malformed(std::string detail) {
@@ -344,18 +372,19 @@ class Engine::Implementation {
         if (settings_.on_malformed == OnMalformed::drop) decision_.verdict = Verdict::drop;
     }
 
-    void decide(const Packet& packet, const sip::Message& message, const Names& names, Time now) {
+    void decide(const Packet& packet, const sip::Message& message, const Names& names, Time now,
+                std::pmr::memory_resource* scratch) {
         const auto view = view_of(packet);
         const bool forwarded = packet.gateway == GatewayEnd::none;
         if (forwarded && view.sender.inside && view.sender.translated()) {
             known_.note_flow(view.sender, view.receiver.real.address, view.transport, now);
         }
-        auto further = rewrite(message, view, now);
+        auto further = rewrite(message, names, view, now, scratch);
         if (!forwarded) further.clear();
 
         std::optional<Refusal> refusal;
-        const auto bodies = read_bodies(message, refusal);
-        std::vector<OwnStream> own;
+        const auto bodies = read_bodies(message, refusal, scratch);
+        std::span<const OwnStream> own;
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
             const Perspective perspective{
                 inside, peer, {message, outgoing, names.from_tag, names.to_tag, names.branch}};
@@ -363,21 +392,27 @@ class Engine::Implementation {
             if (asks && !refusal) refusal = refused_before(perspective);
             Reach reach;
             if (outgoing) {
-                own = read_own_streams(bodies, message.text(), owner(inside), media_);
+                if (!bodies.empty()) {
+                    read_own_streams(bodies, message.text(), owner(inside), media_, own_);
+                    own = own_;
+                }
                 if (!refusal) reach = map_further(packet, perspective, further, refusal, now);
             }
-            const bool followed = follow(packet, perspective, bodies, own, reach, refusal, now);
-            if (outgoing && !followed && !refusal) lend(perspective, reach, further, refusal, now);
+            const bool followed =
+                follow(packet, perspective, bodies, own, reach, refusal, now, scratch);
+            if (outgoing && !followed && !refusal) {
+                lend(perspective, reach, further, refusal, now, scratch);
+            }
             for (const auto& key : reach.holes)
-                media_.drop_unused({key.mapping});
+                media_.drop_unused(key.mapping);
             if (reach.is_new) {
                 decision_.edits.clear();
-                (void)rewrite(message, view, now);
+                (void)rewrite(message, names, view, now, scratch);
             }
         };
         if (view.sender.inside) look(view.sender, view.receiver, true);
         if (view.receiver.inside) look(view.receiver, view.sender, false);
-        note_registration(message, view, now);
+        note_registration(message, view, now, scratch);
         gateway_flows_.note_message(packet, message, names.branch);
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 
@@ -393,19 +428,22 @@ class Engine::Implementation {
         if (decision_.open.empty()) release_unwanted(now);
     }
 
-    std::vector<FurtherPort> rewrite(const sip::Message& message, const NatView& view, Time now) {
-        return rewrite_headers(message, view, {spellings_, known_}, decision_.edits,
-                               settings_.rewrite_request_uri, now);
+    std::vector<FurtherPort> rewrite(const sip::Message& message, const Names& names,
+                                     const NatView& view, Time now,
+                                     std::pmr::memory_resource* scratch) {
+        return rewrite_headers(message, names.via, view, {spellings_, known_}, decision_.edits,
+                               settings_.rewrite_request_uri, now, scratch);
     }
 
     MediaOwner owner(const Party& inside) const { return {inside, settings_.media_hosts}; }
 
     /// All of them, or none and why.
-    static std::vector<sdp::Session> read_bodies(const sip::Message& message,
-                                                 std::optional<Refusal>& refusal) {
-        std::vector<sdp::Session> bodies;
-        for (const auto& part : sip::sdp_parts(message)) {
-            auto parsed = sdp::parse(message.text(), part);
+    static std::pmr::vector<sdp::Session> read_bodies(const sip::Message& message,
+                                                      std::optional<Refusal>& refusal,
+                                                      std::pmr::memory_resource* scratch) {
+        std::pmr::vector<sdp::Session> bodies(scratch);
+        for (const auto& part : sip::sdp_parts(message, scratch)) {
+            auto parsed = sdp::parse(message.text(), part, scratch);
             if (!parsed) {
                 refusal = Refusal{Reason::malformed_sdp, parsed.error().text()};
                 return {};
@@ -416,7 +454,7 @@ class Engine::Implementation {
     }
 
     void rewrite_bodies(const sip::Message& message, const NatView& view, Bodies bodies,
-                        const std::vector<OwnStream>& own) {
+                        std::span<const OwnStream> own) {
         const auto headers = decision_.edits.size();
         if (view.sender.translated()) {
             rewrite_sdp(bodies, message.text(), owner(view.sender), own, media_, decision_.edits);
@@ -434,14 +472,16 @@ class Engine::Implementation {
     /// Follows the call of this message; false if it is part of none. Its media, if it can't be had,
     /// is left out and `refusal` says why.
     bool follow(const Packet& packet, const Perspective& perspective, Bodies bodies,
-                const std::vector<OwnStream>& own, const Reach& reach,
-                std::optional<Refusal>& refusal, Time now) {
+                std::span<const OwnStream> own, const Reach& reach, std::optional<Refusal>& refusal,
+                Time now, std::pmr::memory_resource* scratch) {
         const auto& seen = perspective.seen;
         auto id = book_.find(seen, perspective.inside.real.address, perspective.peer.real.address);
         // A host that reaches itself through the gateway is both sides of one call.
         const auto same = [&id](const Change& other) { return other.id == id; };
-        if (id && std::ranges::any_of(changes_, same)) return true;
-        Change change{};
+        if (id && std::ranges::any_of(changes_.all(), same)) return true;
+        Change& change = changes_.next();
+        change.began = !id;
+        change.acquired.clear();
         if (id) {
             change.before = book_.at(*id);
         } else {
@@ -455,28 +495,27 @@ class Engine::Implementation {
         }
         change.id = *id;
         auto& call = book_.at(*id);
-        call.master = packet.flow.original;
-        call.inside_sends = seen.outgoing ? packet.direction : opposite(packet.direction);
+        hang_on(call, packet, seen);
 
         // What a failure carries is capabilities at most (RFC 3261 21.4.26).
         const bool describes =
             !bodies.empty() && negotiates(seen.message.method()) && seen.message.status() < 300;
         if (describes && seen.outgoing && !refusal) {
-            const auto before = call;
             call.follow(seen, own, std::nullopt, now);
-            const auto mapped = call.state == Call::State::ended ? Mapped::done : map(call, own);
+            const auto mapped =
+                call.state == Call::State::ended ? Mapped::done : map(call, own, scratch);
             if (mapped != Mapped::done) {
-                call = before;
+                call = change.began ? new_call(packet, perspective, now) : change.before;
+                hang_on(call, packet, seen);
                 refuse(perspective, reason_of(mapped), "", refusal);
                 call.follow(seen, std::nullopt, std::nullopt, now);
             } else {
-                claim(perspective.inside,
-                      read_claims(bodies, seen.message.text(), perspective.inside, media_), now);
+                claim(perspective.inside, bodies, seen.message.text(), now, scratch);
             }
         } else if (describes && !seen.outgoing && !refusal) {
-            auto peer = read_remote_streams(bodies, seen.message.text(), perspective.peer,
-                                            perspective.inside);
-            call.follow(seen, std::nullopt, std::move(peer), now);
+            read_remote_streams(bodies, seen.message.text(), perspective.peer, perspective.inside,
+                                peer_);
+            call.follow(seen, std::nullopt, peer_, now);
         } else {
             call.follow(seen, std::nullopt, std::nullopt, now);
         }
@@ -494,9 +533,14 @@ class Engine::Implementation {
         }
         drop_unused(own);
         book_.schedule(*id);
-        if (!change.before || !is_same_on_file(*change.before, call)) note_changed(*id);
-        changes_.push_back(std::move(change));
+        if (change.began || !is_same_on_file(change.before, call)) note_changed(*id);
+        changes_.add();
         return true;
+    }
+
+    static void hang_on(Call& call, const Packet& packet, const CallMessage& seen) {
+        call.master = packet.flow.original;
+        call.inside_sends = seen.outgoing ? packet.direction : opposite(packet.direction);
     }
 
     /// An INVITE does; so does what can only be part of a call that began before this process.
@@ -535,15 +579,16 @@ class Engine::Implementation {
         return call;
     }
 
-    Mapped map(const Call& call, const std::vector<OwnStream>& own) {
+    Mapped map(const Call& call, std::span<const OwnStream> own,
+               std::pmr::memory_resource* scratch) {
         if (count_components(own) > kMostComponents) return Mapped::no_port;
         const MediaTable::Anchor anchor{call.master, call.inside_sends, call.inside};
         auto mapped = Mapped::done;
-        const auto ask_for = [&](const std::vector<MediaKey>& keys, ExpectClass media) {
+        const auto ask_for = [&](std::span<const MediaKey> keys, ExpectClass media) {
             if (mapped == Mapped::done && !keys.empty()) mapped = media_.map(keys, media, anchor);
         };
         // What one held stream keeps may be what makes another keep its own.
-        std::vector<const OwnStream*> left;
+        std::pmr::vector<const OwnStream*> left(scratch);
         for (const auto& stream : own)
             left.push_back(&stream);
         for (auto before = left.size() + 1; left.size() < before;) {
@@ -558,7 +603,7 @@ class Engine::Implementation {
         }
         for (const auto& stream : own) {
             for (const auto& key : stream.further)
-                ask_for({key}, stream.media);
+                ask_for(std::span(&key, 1), stream.media);
         }
         if (mapped != Mapped::done) drop_unused(own);
         return mapped;
@@ -569,7 +614,7 @@ class Engine::Implementation {
                (!stream.components.empty() && media_.find(stream.components.front()) != nullptr);
     }
 
-    [[nodiscard]] bool are_held(const std::vector<OwnStream>& streams) const {
+    [[nodiscard]] bool are_held(std::span<const OwnStream> streams) const {
         return std::ranges::all_of(streams, [this](const OwnStream& stream) {
             const auto* mapping =
                 stream.components.empty() ? nullptr : media_.find(stream.components.front());
@@ -577,15 +622,18 @@ class Engine::Implementation {
         });
     }
 
-    void drop_unused(const std::vector<OwnStream>& streams) {
+    void drop_unused(std::span<const OwnStream> streams) {
         for (const auto& stream : streams) {
-            media_.drop_unused(stream.components);
-            media_.drop_unused(stream.further);
+            for (const auto* keys : {&stream.components, &stream.further}) {
+                for (const auto& key : *keys)
+                    media_.drop_unused(key);
+            }
         }
     }
 
-    void claim(const Party& owner, const std::vector<Claim>& claims, Time now) {
-        for (const auto& [endpoint, transport] : claims)
+    void claim(const Party& owner, Bodies bodies, std::string_view text, Time now,
+               std::pmr::memory_resource* scratch) {
+        for (const auto& [endpoint, transport] : read_claims(bodies, text, owner, media_, scratch))
             media_.claim(owner.real.address, endpoint, transport, now);
     }
 
@@ -644,12 +692,12 @@ class Engine::Implementation {
             // It has spoken from there already: that flow's outside port is this one's.
             if (is_new && known_.by_real(inside, port, peer.real.address, transport, now)) continue;
             const auto mapped =
-                media_.map({key}, ExpectClass::signalling,
+                media_.map(std::span(&key, 1), ExpectClass::signalling,
                            {packet.flow.original, packet.direction, key.inside.address});
             if (mapped != Mapped::done) {
                 refuse(perspective, reason_of(mapped), key.inside.text(), refusal);
                 for (const auto& hole : reach.holes)
-                    media_.drop_unused({hole.mapping});
+                    media_.drop_unused(hole.mapping);
                 return {};
             }
             reach.is_new = reach.is_new || is_new;
@@ -678,7 +726,8 @@ class Engine::Implementation {
 
     /// For a message that is part of no call.
     void lend(const Perspective& perspective, const Reach& reach,
-              const std::vector<FurtherPort>& further, std::optional<Refusal>& refusal, Time now) {
+              const std::vector<FurtherPort>& further, std::optional<Refusal>& refusal, Time now,
+              std::pmr::memory_resource* scratch) {
         const auto& message = perspective.seen.message;
         for (const auto& [port, in_contact] : further) {
             std::vector<HoleKey> holes;
@@ -687,7 +736,8 @@ class Engine::Implementation {
             });
             if (holes.empty()) continue;
             const LeaseName name{perspective.inside.real.address, perspective.peer.real.address,
-                                 lease_subject(message), holes.front().mapping};
+                                 std::string(lease_subject(message, scratch)),
+                                 holes.front().mapping};
             const auto* present = leases_.find(name);
             LeaseChange change{name, present ? std::optional(*present) : std::nullopt, {}};
             Lease lease = present ? *present : Lease{name, {}, {}, {}};
@@ -712,15 +762,16 @@ class Engine::Implementation {
     }
 
     /// A REGISTER asks how long its Contacts are to be called, and its 2xx says.
-    void note_registration(const sip::Message& message, const NatView& view, Time now) {
+    void note_registration(const sip::Message& message, const NatView& view, Time now,
+                           std::pmr::memory_resource* scratch) {
         if (message.method() != Method::reg || message.status() >= 300) return;
         const bool is_request = message.is_request();
         if (!is_request && message.status() < 200) return;
         const auto& inside = is_request ? view.sender : view.receiver;
         const auto& remote = is_request ? view.receiver : view.sender;
         if (!inside.translated()) return;
-        for (auto& lease :
-             leases_.of(inside.real.address, remote.real.address, lease_subject(message))) {
+        for (auto& lease : leases_.of(inside.real.address, remote.real.address,
+                                      lease_subject(message, scratch))) {
             const auto& mapping = lease.name.mapping;
             if (is_request) {
                 lease.asked =
@@ -742,28 +793,32 @@ class Engine::Implementation {
         std::erase_if(wanted, [this](const HoleKey& key) {
             return media_.find(key.mapping) == nullptr;  // held, and never had one
         });
-        for (const auto& key : difference(wanted, call.holes)) {
+        for (const auto& key : wanted) {
+            if (std::ranges::binary_search(call.holes, key)) continue;
             if (media_.acquire(key)) decision_.open.push_back(media_.hole(key));
             change.acquired.push_back(key);
         }
-        std::vector<HoleKey> all;
-        std::ranges::set_union(call.holes, wanted, std::back_inserter(all));
-        call.holes = std::move(all);
+        if (!change.acquired.empty()) {
+            call.holes.insert(call.holes.end(), change.acquired.begin(), change.acquired.end());
+            std::ranges::sort(call.holes);
+        }
+        change.releases = call.holes.size() > wanted.size();
     }
 
     void release(Call& call, Time now, std::vector<Hole>& closed) {
         const auto wanted = call.wanted();
-        for (const auto& key : difference(call.holes, wanted)) {
+        std::erase_if(call.holes, [&](const HoleKey& key) {
+            if (std::ranges::binary_search(wanted, key)) return false;
             const auto hole = media_.hole(key);
             if (media_.release(key, now)) closed.push_back(hole);
-        }
-        std::erase_if(call.holes,
-                      [&](const HoleKey& key) { return !std::ranges::binary_search(wanted, key); });
+            return true;
+        });
     }
 
     void release_unwanted(Time now) {
-        for (const auto& change : changes_)
-            release(book_.at(change.id), now, decision_.close);
+        for (const auto& change : changes_.all()) {
+            if (change.releases) release(book_.at(change.id), now, decision_.close);
+        }
         changes_.clear();
         counters_.holes_closed += decision_.close.size();
     }
@@ -779,14 +834,14 @@ class Engine::Implementation {
             }
         }
         lease_changes_.clear();
-        for (auto& change : std::views::reverse(changes_)) {
+        for (auto& change : std::views::reverse(changes_.all())) {
             for (const auto& key : change.acquired)
                 media_.undo(key);
-            if (change.before) {
-                book_.at(change.id) = *std::move(change.before);
-                book_.schedule(change.id);
-            } else {
+            if (change.began) {
                 book_.erase(change.id);
+            } else {
+                std::swap(book_.at(change.id), change.before);
+                book_.schedule(change.id);
             }
         }
         changes_.clear();
@@ -827,21 +882,21 @@ class Engine::Implementation {
 
     static RefusalKey refusal_key(const Perspective& perspective) {
         const auto& message = perspective.seen.message;
-        return {perspective.inside.real.address, perspective.peer.real.address,
-                std::string(message.value(HeaderKind::call_id)), perspective.seen.transaction(),
-                message.is_request()};
+        return {{perspective.inside.real.address, perspective.peer.real.address,
+                 perspective.seen.transaction(), message.is_request()},
+                message.value(HeaderKind::call_id)};
     }
 
     std::optional<Refusal> refused_before(const Perspective& perspective) {
         const auto key = refusal_key(perspective);
-        if (kernel_refusal_) refusals_.put(key, {Reason::media_refused, *kernel_refusal_});
+        if (kernel_refusal_) refusals_.put(key) = {Reason::media_refused, *kernel_refusal_};
         const auto* known = refusals_.find(key);
         return known == nullptr ? std::nullopt : std::optional(*known);
     }
 
     void refuse(const Perspective& perspective, Reason reason, std::string text,
                 std::optional<Refusal>& refusal) {
-        refusal = refusals_.put(refusal_key(perspective), {reason, std::move(text)});
+        refusal = refusals_.put(refusal_key(perspective)) = {reason, std::move(text)};
     }
 
     void apply(const Refusal& refusal) {
@@ -901,12 +956,17 @@ class Engine::Implementation {
     LeaseBook leases_;
     KnownEndpoints known_;
     Spellings spellings_;
-    BoundedTable<RefusalKey, Refusal, RefusalHash> refusals_{kMostRefusals};
+    BoundedTable<RefusalKey, Refusal, RefusalKey::Hash, RefusalKey::Stored> refusals_{
+        kMostRefusals};
     GatewayFlows gateway_flows_;
+
+    // What one message says of its streams, kept for the memory in them.
+    std::vector<OwnStream> own_;
+    std::vector<RemoteStream> peer_;
 
     // Between handle() and the last settle() of one packet.
     Decision decision_;
-    std::vector<Change> changes_;
+    Changes changes_;
     std::vector<LeaseChange> lease_changes_;
     std::vector<IpAddress> unroutable_;
     std::optional<std::string> kernel_refusal_;

@@ -12,13 +12,13 @@ NatView view_of(const Packet& packet) {
 void GatewayFlows::note_message(const Packet& packet, const sip::Message& message,
                                 std::string_view branch) {
     if (packet.gateway == GatewayEnd::none || message.method() != sip::Method::reg) return;
-    Register key{packet.flow.original, std::string(branch)};
+    const Register key{packet.flow.original, branch};
     if (packet.gateway == GatewayEnd::sender) {
-        if (message.is_request()) sent_.put(std::move(key), {});
+        if (message.is_request()) sent_.put(key);
         return;
     }
     const bool accepted = message.status() >= 200 && message.status() < 300;
-    if (accepted && sent_.find(key) != nullptr) registered_.put(std::move(key.flow), {});
+    if (accepted && sent_.find(key) != nullptr) registered_.put(packet.flow.original);
 }
 
 std::optional<std::chrono::seconds> GatewayFlows::timeout(const Packet& packet) {
@@ -26,10 +26,6 @@ std::optional<std::chrono::seconds> GatewayFlows::timeout(const Packet& packet) 
     const bool lasts = packet.gateway == GatewayEnd::none || with_media_.find(flow) != nullptr ||
                        registered_.find(flow) != nullptr;
     return lasts ? std::optional(kFlowTimeout) : std::nullopt;
-}
-
-std::size_t GatewayFlows::Hash::operator()(const Register& key) const noexcept {
-    return hash_mix(std::hash<Tuple>{}(key.flow), std::hash<std::string>{}(key.branch));
 }
 
 }  // namespace sipnat

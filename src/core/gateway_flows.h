@@ -14,11 +14,11 @@
 
 #include <chrono>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <variant>
 
 #include "core/bounded_table.h"
+#include "core/text_key.h"
 #include "sipnat/core/engine.h"
 #include "sipnat/core/nat_view.h"
 #include "sipnat/sip/message.h"
@@ -40,7 +40,7 @@ class GatewayFlows {
     static constexpr std::size_t kMostRegisters = 4096;  ///< that wait for their answer
 
     /// `flow`: the original tuple. Expectations hang on it, or did.
-    void note_media(const Tuple& flow) { with_media_.put(flow, {}); }
+    void note_media(const Tuple& flow) { with_media_.put(flow); }
     /// `branch` is the top Via's: with the method it says which request an answer is to (RFC 3261
     /// 17.1.3).
     void note_message(const Packet& packet, const sip::Message& message, std::string_view branch);
@@ -49,19 +49,12 @@ class GatewayFlows {
     [[nodiscard]] std::optional<std::chrono::seconds> timeout(const Packet& packet);
 
   private:
-    struct Register {
-        Tuple flow;
-        std::string branch;
-        bool operator==(const Register&) const = default;
-    };
-    struct Hash {
-        std::size_t operator()(const Register& key) const noexcept;
-    };
+    using Register = TextKey<Tuple>;  // the flow, and the branch of the top Via
 
     // Apart, so that who makes many calls ends nobody's registration.
     BoundedTable<Tuple, std::monostate> with_media_{kMostFlows};
     BoundedTable<Tuple, std::monostate> registered_{kMostFlows};
-    BoundedTable<Register, std::monostate, Hash> sent_{kMostRegisters};
+    BoundedTable<Register, std::monostate, Register::Hash, Register::Stored> sent_{kMostRegisters};
 };
 
 }  // namespace sipnat

@@ -15,15 +15,19 @@ namespace {
 
 using sip::HeaderKind;
 
+constexpr std::size_t kUsualEdits = 8;  // of an INVITE with SDP
+
 /// The party that an identity URI names, from the view of this message.
 enum class Named : std::uint8_t { sender, receiver, both, neither };
 
 class HeaderRewriter {
   public:
-    HeaderRewriter(const sip::Message& message, const NatView& view, HeaderMemory memory,
-                   std::vector<Edit>& edits, Time now)
+    HeaderRewriter(const sip::Message& message, const std::optional<sip::Via>& via,
+                   const NatView& view, HeaderMemory memory, std::vector<Edit>& edits, Time now,
+                   std::pmr::memory_resource* scratch)
         : message_(message),
           text_(message.text()),
+          via_(via),
           sender_(view.sender),
           receiver_(view.receiver),
           transport_(view.transport),
@@ -31,7 +35,9 @@ class HeaderRewriter {
           spellings_(memory.spellings),
           known_(memory.known),
           now_(now),
-          edits_(edits) {}
+          edits_(edits),
+          name_(scratch),
+          old_transaction_(scratch) {}
 
     std::vector<FurtherPort> run(RewriteRequestUri which) {
         recall();
@@ -44,7 +50,7 @@ class HeaderRewriter {
             if (rule == nullptr) continue;
             switch (rule->rule) {
                 case Rule::via:
-                    if (top_via) via(header);
+                    if (top_via) via();
                     top_via = false;
                     break;
                 case Rule::routable:
@@ -57,7 +63,7 @@ class HeaderRewriter {
             }
         }
         if (message_.is_request() && sender_.translated()) {
-            spellings_.note_request(sender_, receiver_, transaction_, std::move(written_));
+            spellings_.note_request(sender_, receiver_, transaction_, written_);
         }
         return std::move(further_);
     }
@@ -67,13 +73,12 @@ class HeaderRewriter {
 
     /// For a response: what the request that it answers said.
     void recall() {
-        const auto* header = message_.find(HeaderKind::via);
-        const auto via = sip::parse_top_via(text_, header->value);
-        if (!via) return;
-        transaction_ = via->branch.in(text_);
+        if (!via_) return;
+        transaction_ = via_->branch.in(text_);
         if (transaction_.empty()) {  // of RFC 2543: RFC 3261 17.2.3
-            transaction_ = std::string(message_.value(HeaderKind::call_id)) + " " +
-                           std::to_string(message_.cseq().number);
+            old_transaction_ = message_.value(HeaderKind::call_id);
+            old_transaction_.append(" ").append(std::to_string(message_.cseq().number));
+            transaction_ = old_transaction_;
         }
         if (!message_.is_request() && receiver_.translated()) {
             answered_ = spellings_.request(receiver_, sender_, transaction_);
@@ -82,15 +87,19 @@ class HeaderRewriter {
 
     /// Credentials of this request are bound to its Request-URI.
     [[nodiscard]] bool digested() const {
-        for (const auto& header : message_.headers()) {
+        const auto request_uri = message_.request_uri();
+        const auto parsed = sip::parse_uri(text_, request_uri);
+        return std::ranges::any_of(message_.headers(), [&](const sip::Header& header) {
             if (header.kind != HeaderKind::authorization &&
                 header.kind != HeaderKind::proxy_authorization) {
-                continue;
+                return false;
             }
-            const auto uri = sip::find_digest_uri(text_, header.value);
-            if (uri && name_the_same(text_, *uri, message_.request_uri())) return true;
-        }
-        return false;
+            const auto where = sip::find_digest_uri(text_, header.value);
+            if (!where) return false;
+            if (where->in(text_) == request_uri.in(text_)) return true;
+            const auto uri = sip::parse_uri(text_, *where);
+            return uri && parsed && name_the_same(text_, *uri, *parsed);
+        });
     }
 
     void request_uri() {
@@ -100,13 +109,12 @@ class HeaderRewriter {
         towards_receiver(*uri, {HeaderKind::contact, Place::request_uri, Rule::routable});
     }
 
-    void via(const sip::Header& header) {
-        const auto via = sip::parse_top_via(text_, header.value);
-        if (!via) return;
+    void via() {
+        if (!via_) return;
         if (message_.is_request()) {
-            if (sender_.translated()) own_via(*via);
+            if (sender_.translated()) own_via(*via_);
         } else if (receiver_.translated()) {
-            returning_via(*via);
+            returning_via(*via_);
         }
     }
 
@@ -131,8 +139,8 @@ class HeaderRewriter {
 
     void returning_via(const sip::Via& via) {
         const auto port = default_port(via);
-        if (answered_ != nullptr && !answered_->via_edited) return;
-        if (answered_ != nullptr) {
+        if (answered_ && !answered_->via_edited) return;
+        if (answered_) {
             if (!names(via.sent_by, answered_->shown, port)) return;
             replace(via.sent_by.whole, answered_->sent_by, Place::via, Why::restored);
         } else {
@@ -157,8 +165,9 @@ class HeaderRewriter {
     // --- routable URIs ------------------------------------------------------------------------
 
     void routable(const sip::Header& header, const HeaderRule& rule) {
-        for (const auto& value : sip::parse_addresses(text_, header.value)) {
-            const auto uri = sip::parse_uri(text_, value.uri);
+        sip::AddressReader values(text_, header.value);
+        while (const auto value = values.next()) {
+            const auto uri = sip::parse_uri(text_, value->uri);
             if (!uri || !same_transport(*uri) || is_ambiguous(*uri, rule)) continue;
             if (sender_.translated() && from_sender(*uri, rule)) continue;
             if (receiver_.translated()) towards_receiver(*uri, rule);
@@ -190,8 +199,8 @@ class HeaderRewriter {
         if (!same_transport(uri) || !names_host(uri, receiver_.shown.address)) return;
         const auto own = receiver_at(port_of(uri));
         if (!own) return;
-        const auto* written = written_uri(uri, rule, *own);
-        if (written == nullptr) {
+        const auto written = written_uri(uri, rule, *own);
+        if (!written) {
             translate(uri, own->shown, own->real, rule.place, Why::receiver_inside);
             return;
         }
@@ -218,16 +227,16 @@ class HeaderRewriter {
     void note(const sip::Uri& uri, const HeaderRule& rule, const Party& writer,
               const IpAddress& own) {
         const bool has_maddr = names_host(uri.maddr, own);
-        spellings_.note_uri(writer, receiver_, memory_of(rule), name_of(uri, rule, own),
-                            {std::string(uri.host.whole.in(text_)),
-                             std::string(has_maddr ? uri.maddr->host.in(text_) : "")});
+        spellings_.note_uri(
+            writer, receiver_, memory_of(rule), name_of(uri, rule, own),
+            {uri.host.whole.in(text_), has_maddr ? uri.maddr->host.in(text_) : std::string_view{}});
     }
 
-    const WrittenUri* written_uri(const sip::Uri& uri, const HeaderRule& rule,
-                                  const Party& writer) {
+    std::optional<WrittenUri> written_uri(const sip::Uri& uri, const HeaderRule& rule,
+                                          const Party& writer) {
         const auto name = name_of(uri, rule, writer.shown.address);
-        const auto* written = spellings_.uri(writer, sender_, memory_of(rule), name);
-        if (written != nullptr || rule.rule == Rule::path) return written;
+        const auto written = spellings_.uri(writer, sender_, memory_of(rule), name);
+        if (written || rule.rule == Rule::path) return written;
         // Others refer to a party by the Contact that it gave them.
         return spellings_.uri(writer, sender_, HeaderKind::contact, name);
     }
@@ -237,33 +246,38 @@ class HeaderRewriter {
     }
 
     /// What the URI is known by: the same text on both sides of the NAT. Between its pieces stands
-    /// what none of them can hold, so that no user part reads like a user part and more.
-    [[nodiscard]] std::string name_of(const sip::Uri& uri, const HeaderRule& rule,
-                                      const IpAddress& own) const {
-        std::string name(uri.user.in(text_));
+    /// what none of them can hold, so that no user part reads like a user part and more. Ends with
+    /// the next one.
+    [[nodiscard]] std::string_view name_of(const sip::Uri& uri, const HeaderRule& rule,
+                                           const IpAddress& own) {
+        const auto user = uri.user.in(text_);
         const bool has_maddr = names_host(uri.maddr, own);
-        if (uri.host.address != own) name.append("\n@").append(host_text(text_, uri.host));
-        if (has_maddr) name += "\nmaddr";
+        if (uri.host.address == own && !has_maddr && rule.rule != Rule::path) return user;
+        name_ = user;
+        if (uri.host.address != own) name_.append("\n@").append(host_text(text_, uri.host));
+        if (has_maddr) name_ += "\nmaddr";
         if (rule.rule == Rule::path) {
-            name.append("\n;").append(without(uri.params, has_maddr ? uri.maddr->host : Span{}));
+            name_ += "\n;";
+            append_without(uri.params, has_maddr ? uri.maddr->host : Span{});
         }
-        return name;
+        return name_;
     }
 
     /// `hole`, which is empty or inside, cut out.
-    [[nodiscard]] std::string without(Span whole, Span hole) const {
-        if (hole.empty()) return std::string(whole.in(text_));
-        return std::string(span_of(whole.offset, hole.offset).in(text_))
+    void append_without(Span whole, Span hole) {
+        if (hole.empty()) hole = span_of(whole.end(), whole.end());
+        name_.append(span_of(whole.offset, hole.offset).in(text_))
             .append(span_of(hole.end(), whole.end()).in(text_));
     }
 
     // --- identities ---------------------------------------------------------------------------
 
     void identity(const sip::Header& header, const HeaderRule& rule) {
-        for (const auto& value : sip::parse_addresses(text_, header.value)) {
-            const auto uri = sip::parse_uri(text_, value.uri);
+        sip::AddressReader values(text_, header.value);
+        while (const auto value = values.next()) {
+            const auto uri = sip::parse_uri(text_, value->uri);
             if (!uri || !uri->host.address) continue;
-            const auto named = named_by(rule, value);
+            const auto named = named_by(rule, *value);
             if (sender_.translated() && own_identity(*uri, rule, named)) continue;
             if (receiver_.translated()) returning_identity(*uri, rule, named);
         }
@@ -324,22 +338,22 @@ class HeaderRewriter {
     void returning_identity(const sip::Uri& uri, const HeaderRule& rule, Named named) {
         if (*uri.host.address != receiver_.shown.address) return;
         const bool names_receiver = named == Named::receiver || named == Named::both;
-        const auto* written = is_dialogs(rule)
-                                  ? written_in_dialog(rule, names_receiver)
-                                  : spellings_.host_of_user(receiver_, sender_, uri.user.in(text_));
-        if (written != nullptr) {
+        const auto written = is_dialogs(rule)
+                                 ? written_in_dialog(rule, names_receiver)
+                                 : spellings_.host_of_user(receiver_, sender_, uri.user.in(text_));
+        if (written) {
             replace_host(uri, *written, rule, Why::restored);
         } else if (names_receiver) {
             replace_host(uri, receiver_.real.address.text(), rule, Why::receiver_inside);
         }
     }
 
-    const std::string* written_in_dialog(const HeaderRule& rule, bool names_receiver) {
-        if (answered_ != nullptr) {
-            const auto& host = answered_->*host_in(rule);
-            if (!host.empty()) return &host;
+    std::optional<std::string_view> written_in_dialog(const HeaderRule& rule, bool names_receiver) {
+        if (answered_) {
+            const auto host = (*answered_).*host_in(rule);
+            if (!host.empty()) return host;
         }
-        if (!names_receiver) return nullptr;
+        if (!names_receiver) return std::nullopt;
         return spellings_.identity(receiver_, sender_, message_.value(HeaderKind::call_id));
     }
 
@@ -348,14 +362,14 @@ class HeaderRewriter {
         return rule.names == Names::caller || rule.names == Names::callee;
     }
 
-    static std::string WrittenRequest::*host_in(const HeaderRule& rule) {
+    static std::string_view WrittenRequest::*host_in(const HeaderRule& rule) {
         const bool from = rule.names == Names::caller;
         return from ? &WrittenRequest::from_host : &WrittenRequest::to_host;
     }
 
-    void replace_host(const sip::Uri& uri, std::string host, const HeaderRule& rule, Why why) {
+    void replace_host(const sip::Uri& uri, std::string_view host, const HeaderRule& rule, Why why) {
         if (signed_ && is_dialogs(rule)) return;
-        replace(uri.host.host, std::move(host), rule.place, why);
+        replace(uri.host.host, host, rule.place, why);
     }
 
     // --- both -----------------------------------------------------------------------------------
@@ -385,13 +399,16 @@ class HeaderRewriter {
         return uri.transport.empty() || equal_ignoring_case(uri.transport, to_text(transport_));
     }
 
-    void replace(Span span, std::string text, Place place, Why why) {
+    template <class Text>
+    void replace(Span span, Text&& text, Place place, Why why) {
         if (span.in(text_) == text) return;
-        edits_.push_back({span, std::move(text), place, why});
+        if (edits_.empty()) edits_.reserve(kUsualEdits);
+        edits_.push_back({span, std::string(std::forward<Text>(text)), place, why});
     }
 
     const sip::Message& message_;
     std::string_view text_;
+    const std::optional<sip::Via>& via_;
     const Party& sender_;
     const Party& receiver_;
     Transport transport_;
@@ -401,18 +418,22 @@ class HeaderRewriter {
     Time now_;
     std::vector<Edit>& edits_;
     std::vector<FurtherPort> further_;
-    std::string transaction_;  ///< the top Via's branch, or what there is in its place
+    std::pmr::string name_;
+    std::pmr::string old_transaction_;
+    std::string_view transaction_;  ///< the top Via's branch, or what there is in its place
     WrittenRequest written_;
-    const WrittenRequest* answered_ = nullptr;
+    std::optional<WrittenRequest> answered_;
 };
 
 }  // namespace
 
-std::vector<FurtherPort> rewrite_headers(const sip::Message& message, const NatView& view,
+std::vector<FurtherPort> rewrite_headers(const sip::Message& message,
+                                         const std::optional<sip::Via>& via, const NatView& view,
                                          HeaderMemory memory, std::vector<Edit>& edits,
-                                         RewriteRequestUri request_uri, Time now) {
+                                         RewriteRequestUri request_uri, Time now,
+                                         std::pmr::memory_resource* scratch) {
     if (!view.sender.translated() && !view.receiver.translated()) return {};
-    return HeaderRewriter(message, view, memory, edits, now).run(request_uri);
+    return HeaderRewriter(message, via, view, memory, edits, now, scratch).run(request_uri);
 }
 
 }  // namespace sipnat

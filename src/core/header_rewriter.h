@@ -3,6 +3,8 @@
 // Inwards the text that the receiver wrote itself comes first, the canonical one second.
 #pragma once
 
+#include <memory_resource>
+#include <optional>
 #include <vector>
 
 #include "core/known_endpoints.h"
@@ -11,6 +13,7 @@
 #include "sipnat/core/nat_view.h"
 #include "sipnat/core/settings.h"
 #include "sipnat/sip/message.h"
+#include "sipnat/sip/uri.h"
 
 namespace sipnat {
 
@@ -31,9 +34,12 @@ inline constexpr std::size_t kMostFurtherPorts = 8;
 
 /// Appends the edits in no particular order and remembers what the sender wrote. Gives the further
 /// ports of 1024 and up, translated or not: of Contact, and of a request's top Via over UDP without
-/// rport (RFC 3581 4), at most kMostFurtherPorts.
-std::vector<FurtherPort> rewrite_headers(const sip::Message& message, const NatView& view,
+/// rport (RFC 3581 4), at most kMostFurtherPorts. `via` is the top one, nothing if it can't be read;
+/// `scratch` is used until it is done.
+std::vector<FurtherPort> rewrite_headers(const sip::Message& message,
+                                         const std::optional<sip::Via>& via, const NatView& view,
                                          HeaderMemory memory, std::vector<Edit>& edits,
-                                         RewriteRequestUri request_uri, Time now);
+                                         RewriteRequestUri request_uri, Time now,
+                                         std::pmr::memory_resource* scratch);
 
 }  // namespace sipnat

@@ -26,8 +26,8 @@ void KnownEndpoints::note_flow(const Party& inside, const IpAddress& remote, Tra
     }
     // The flow of a mapping ends with it.
     if (mappings_.find_outside(inside.shown, transport)) return;
-    flows_.put(by_real, {inside, now});
-    flows_.put({inside.shown, remote, transport}, {inside, now});
+    flows_.put(by_real) = {inside, now};
+    flows_.put({inside.shown, remote, transport}) = {inside, now};
 }
 
 std::optional<Party> KnownEndpoints::flow(const Key& key, Time now) {

@@ -10,12 +10,9 @@ const Lease* LeaseBook::find(const LeaseName& name) const {
 std::vector<Lease> LeaseBook::of(const IpAddress& inside, const IpAddress& remote,
                                  std::string_view subject) const {
     std::vector<Lease> found;
-    const LeaseName first{inside, remote, std::string(subject), {}};
-    for (auto at = leases_.lower_bound(first); at != leases_.end(); ++at) {
-        const auto& name = at->first;
-        if (name.inside != inside || name.remote != remote || name.subject != subject) break;
+    const auto [first, last] = leases_.equal_range(Prefix{inside, remote, subject});
+    for (auto at = first; at != last; ++at)
         found.push_back(at->second);
-    }
     return found;
 }
 

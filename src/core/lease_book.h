@@ -4,6 +4,8 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -14,6 +16,25 @@
 namespace sipnat {
 
 class LeaseBook {
+    /// All names that begin like this are equal to it.
+    struct Prefix {
+        IpAddress inside;
+        IpAddress remote;
+        std::string_view subject;
+    };
+    struct Order {
+        using is_transparent = void;
+        template <class Name>
+        static auto prefix(const Name& name) {
+            return std::tuple(name.inside, name.remote, std::string_view(name.subject));
+        }
+
+        bool operator()(const LeaseName& a, const LeaseName& b) const { return a < b; }
+        bool operator()(const LeaseName& a, const Prefix& b) const { return prefix(a) < prefix(b); }
+        bool operator()(const Prefix& a, const LeaseName& b) const { return prefix(a) < prefix(b); }
+    };
+    using Leases = std::map<LeaseName, Lease, Order>;
+
   public:
     /// Nothing when there is none. Ends with the next change.
     [[nodiscard]] const Lease* find(const LeaseName& name) const;
@@ -28,10 +49,10 @@ class LeaseBook {
     /// One whose time is up, taken out.
     [[nodiscard]] std::optional<Lease> pop_due(Time now);
     [[nodiscard]] std::optional<Time> next_due() const;
-    [[nodiscard]] const std::map<LeaseName, Lease>& all() const { return leases_; }
+    [[nodiscard]] const Leases& all() const { return leases_; }
 
   private:
-    std::map<LeaseName, Lease> leases_;
+    Leases leases_;
     std::set<std::pair<Time, LeaseName>> by_end_;
     std::unordered_map<IpAddress, std::size_t> per_host_;
 };

@@ -39,12 +39,13 @@ std::optional<seconds> expiry_of(const sip::Message& message, const Endpoint& co
     bool has_contact = false;
     for (const auto& header : message.headers()) {
         if (header.kind != HeaderKind::contact) continue;
-        for (const auto& value : sip::parse_addresses(text, header.value)) {
+        sip::AddressReader values(text, header.value);
+        while (const auto value = values.next()) {
             has_contact = true;
-            if (value.star) return general;
-            const auto uri = sip::parse_uri(text, value.uri);
+            if (value->star) return general;
+            const auto uri = sip::parse_uri(text, value->uri);
             if (!uri || !names(*uri, contact)) continue;
-            const auto own = sip::find_parameter(text, value.params, "expires");
+            const auto own = sip::find_parameter(text, value->params, "expires");
             const auto said = own ? read_seconds(own->in(text)) : std::nullopt;
             return said.value_or(general.value_or(unsaid));
         }
@@ -53,18 +54,20 @@ std::optional<seconds> expiry_of(const sip::Message& message, const Endpoint& co
     return has_contact ? seconds(0) : general;
 }
 
-std::string lease_subject(const sip::Message& message) {
+std::pmr::string lease_subject(const sip::Message& message, std::pmr::memory_resource* memory) {
     const auto text = message.text();
+    std::pmr::string subject(memory);
     if (message.method() == Method::reg) {
-        const auto values = sip::parse_addresses(text, message.find(HeaderKind::to)->value);
-        const auto uri = values.empty() ? std::nullopt : sip::parse_uri(text, values.front().uri);
+        const auto to = sip::AddressReader(text, message.find(HeaderKind::to)->value).next();
+        const auto uri = to ? sip::parse_uri(text, to->uri) : std::nullopt;
         if (uri) {
-            auto subject = "AOR " + std::string(uri->user.in(text)) + "@";
+            subject.append("AOR ").append(uri->user.in(text)).append("@");
             if (!uri->host.address) subject += host_text(text, uri->host);
             return subject;
         }
     }
-    return std::string(message.value(HeaderKind::call_id));
+    subject = message.value(HeaderKind::call_id);
+    return subject;
 }
 
 seconds lease_time(const sip::Message& message, bool in_contact) {

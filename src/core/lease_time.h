@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory_resource>
 #include <optional>
 #include <string>
 
@@ -20,7 +21,8 @@ namespace sipnat {
 
 /// What a lease for this message is known by: of a REGISTER and its answers the address of record, in
 /// a form that is the same on both sides of the NAT; of others the Call-ID.
-[[nodiscard]] std::string lease_subject(const sip::Message& message);
+[[nodiscard]] std::pmr::string lease_subject(const sip::Message& message,
+                                             std::pmr::memory_resource* memory);
 
 /// From this message of the inside party on. A REGISTER's Contact is waited for like an answer until
 /// its 2xx grants more.

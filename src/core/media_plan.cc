@@ -7,7 +7,8 @@ namespace sipnat {
 
 namespace {
 
-constexpr std::uint16_t kMostPairs = 8;           // of m=audio 4000/8
+constexpr std::uint16_t kMostPairs = 8;  // of m=audio 4000/8
+constexpr std::size_t kUsualComponents = 2;
 constexpr std::size_t kMostRemoteCandidates = 8;  // of one stream: two expectations a host are many
 
 bool starts_with(std::string_view text, std::string_view prefix) {
@@ -48,37 +49,39 @@ bool can_open(const sdp::Media& media, bool rtp) {
     return media.count <= kMostPairs && last <= 65535;
 }
 
-std::vector<Endpoint> component_endpoints(const sdp::Media& media, std::string_view text,
-                                          const IpAddress& address) {
-    if (!contains_rtp(media.protocol.in(text))) return {{address, media.port}};
-    std::vector<Endpoint> endpoints;
-    for (int pair = 0; pair < media.count; ++pair) {
-        endpoints.push_back({address, above(media.port, 2 * pair)});
-        if (!media.rtcp_mux_only) endpoints.push_back({address, rtcp_port(media, pair)});
+/// Calls `visit` with the port of each component: RTP, RTCP, RTP, …; one for what is not RTP.
+template <class Visit>
+void for_each_port(const sdp::Media& media, std::string_view text, Visit visit) {
+    if (!contains_rtp(media.protocol.in(text))) {
+        visit(media.port);
+        return;
     }
-    return endpoints;
+    for (int pair = 0; pair < media.count; ++pair) {
+        visit(above(media.port, 2 * pair));
+        if (!media.rtcp_mux_only) visit(rtcp_port(media, pair));
+    }
 }
 
-std::vector<MediaKey> inside_components(const sdp::Media& line, std::string_view text,
-                                        const Party& owner, const IpAddress& address) {
-    std::vector<MediaKey> keys;
-    for (const auto& endpoint : component_endpoints(line, text, address)) {
-        keys.push_back({owner.shown.address, transport_of(line.protocol.in(text)), endpoint});
-    }
-    return keys;
+void add_inside_components(const sdp::Media& line, std::string_view text, const Party& owner,
+                           const IpAddress& address, std::vector<MediaKey>& keys) {
+    const auto transport = transport_of(line.protocol.in(text));
+    keys.reserve(kUsualComponents);
+    for_each_port(line, text, [&](Port port) {
+        keys.push_back({owner.shown.address, transport, {address, port}});
+    });
 }
 
 /// Those that are this owner's own mappings, seen from outside.
-std::vector<MediaKey> outside_components(const sdp::Media& line, std::string_view text,
-                                         const MediaOwner& owner, const MediaTable& media) {
-    std::vector<MediaKey> keys;
-    for (const auto& endpoint : component_endpoints(line, text, owner.party().shown.address)) {
-        const auto key = media.find_outside(endpoint, transport_of(line.protocol.in(text)));
-        if (!key || !owner.has(key->inside.address)) break;
-        if (media.find(*key)->media == ExpectClass::signalling) break;
-        keys.push_back(*key);
-    }
-    return keys;
+void add_outside_components(const sdp::Media& line, std::string_view text, const MediaOwner& owner,
+                            const MediaTable& media, std::vector<MediaKey>& keys) {
+    const auto transport = transport_of(line.protocol.in(text));
+    bool all_own = true;
+    for_each_port(line, text, [&](Port port) {
+        const auto key = media.find_outside({owner.party().shown.address, port}, transport);
+        all_own = all_own && key && owner.has(key->inside.address) &&
+                  media.find(*key)->media != ExpectClass::signalling;
+        if (all_own) keys.push_back(*key);
+    });
 }
 
 /// Its candidates follow the mapping of the stream: with a c= of somebody else (a STUN server's
@@ -98,16 +101,13 @@ bool is_placeholder(const sdp::Candidate& candidate) {
     return candidate.active || candidate.at.port < kFirstUserPort;
 }
 
-std::vector<MediaKey> further_candidates(const sdp::Media& line, const MediaOwner& owner,
-                                         const std::vector<MediaKey>& components) {
-    std::vector<MediaKey> keys;
+void add_further_candidates(const sdp::Media& line, const MediaOwner& owner, OwnStream& stream) {
     for (const auto& candidate : line.candidates) {
         if (!candidate.host || is_placeholder(candidate)) continue;
         const auto key = key_of(candidate.at, candidate.transport, owner);
-        if (!key || std::ranges::count(components, *key) > 0) continue;
-        if (std::ranges::count(keys, *key) == 0) keys.push_back(*key);
+        if (!key || std::ranges::count(stream.components, *key) > 0) continue;
+        if (std::ranges::count(stream.further, *key) == 0) stream.further.push_back(*key);
     }
-    return keys;
 }
 
 bool may_be_reached(const Endpoint& remote, const Party& peer, const Party& inside) {
@@ -121,28 +121,28 @@ bool may_be_reached(const Endpoint& remote, const Party& peer, const Party& insi
            address.family() == inside.real.address.family();
 }
 
-OwnStream read_own_stream(const sdp::Media& line, const sdp::Connection* connection,
-                          std::string_view text, const MediaOwner& owner, const MediaTable& media) {
+void read_own_stream(const sdp::Media& line, const sdp::Connection* connection,
+                     std::string_view text, const MediaOwner& owner, const MediaTable& media,
+                     OwnStream& stream) {
     const auto& party = owner.party();
-    OwnStream stream;
+    stream.components.clear();
+    stream.further.clear();
     stream.media = class_of(line.kind.in(text));
     stream.mux = line.rtcp_mux;
     stream.held = is_unspecified(connection);
     if (can_open(line, contains_rtp(line.protocol.in(text)))) {
         if (stream.held) {
-            stream.components = inside_components(line, text, party, party.real.address);
+            add_inside_components(line, text, party, party.real.address, stream.components);
         } else if (connection != nullptr && owner.has(connection->parsed)) {
             if (owner.may_open(*connection->parsed, transport_of(line.protocol.in(text)))) {
-                stream.components = inside_components(line, text, party, *connection->parsed);
+                add_inside_components(line, text, party, *connection->parsed, stream.components);
             }
         } else if (is(connection, party.shown.address)) {
-            stream.components = outside_components(line, text, owner, media);
+            add_outside_components(line, text, owner, media, stream.components);
         }
     }
-    if (may_follow(owner, connection)) {
-        stream.further = further_candidates(line, owner, stream.components);
-    }
-    if (stream.components.size() < 2) return stream;
+    if (may_follow(owner, connection)) add_further_candidates(line, owner, stream);
+    if (stream.components.size() < 2) return;
     // RTCP that goes to another host is not ours, and a=rtcp:9 is a placeholder.
     const auto& rtcp = line.rtcp_connection;
     const bool elsewhere = rtcp && rtcp->parsed != connection->parsed && !owner.has(rtcp->parsed);
@@ -152,17 +152,21 @@ OwnStream read_own_stream(const sdp::Media& line, const sdp::Connection* connect
     } else if (rtcp && owner.has(rtcp->parsed)) {
         stream.components[1].inside.address = *rtcp->parsed;
     }
-    return stream;
 }
 
-RemoteStream read_remote_stream(const sdp::Media& line, const sdp::Connection* connection,
-                                std::string_view text, const Party& peer, const Party& inside) {
-    RemoteStream stream;
+void read_remote_stream(const sdp::Media& line, const sdp::Connection* connection,
+                        std::string_view text, const Party& peer, const Party& inside,
+                        RemoteStream& stream) {
+    stream.components.clear();
+    stream.candidates.clear();
     stream.mux = line.rtcp_mux;
     stream.rejected = number(line.port) == 0;
-    if (connection == nullptr || !connection->parsed || stream.rejected) return stream;
-    if (line.count > kMostPairs) return stream;
-    stream.components = component_endpoints(line, text, *connection->parsed);
+    if (connection == nullptr || !connection->parsed || stream.rejected) return;
+    if (line.count > kMostPairs) return;
+    stream.components.reserve(kUsualComponents);
+    for_each_port(line, text, [&](Port port) {
+        stream.components.push_back({*connection->parsed, port});
+    });
     const auto& rtcp = line.rtcp_connection;
     if (rtcp && rtcp->parsed && stream.components.size() > 1) {
         stream.components[1].address = *rtcp->parsed;
@@ -178,7 +182,6 @@ RemoteStream read_remote_stream(const sdp::Media& line, const sdp::Connection* c
         if (!counts || !may_be_reached(at, peer, inside)) continue;
         stream.candidates.push_back({candidate.component - std::size_t{1}, at});
     }
-    return stream;
 }
 
 /// Calls `visit(line, connection)` for each m= line of all bodies.
@@ -188,6 +191,13 @@ void for_each_stream(Bodies bodies, Visit visit) {
         for (std::size_t i = 0; i < session.media.size(); ++i)
             visit(session.media[i], session.connection_of(i));
     }
+}
+
+std::size_t count_streams(Bodies bodies) {
+    std::size_t count = 0;
+    for (const auto& session : bodies)
+        count += session.media.size();
+    return count;
 }
 
 class SdpRewriter {
@@ -262,32 +272,32 @@ bool MediaOwner::may_open(const IpAddress& address, Transport transport) const {
     return address == party_->real.address || transport == Transport::udp;
 }
 
-std::vector<OwnStream> read_own_streams(Bodies bodies, std::string_view text,
-                                        const MediaOwner& owner, const MediaTable& media) {
-    std::vector<OwnStream> streams;
+void read_own_streams(Bodies bodies, std::string_view text, const MediaOwner& owner,
+                      const MediaTable& media, std::vector<OwnStream>& streams) {
+    streams.resize(count_streams(bodies));
+    auto stream = streams.begin();
     for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection* connection) {
-        streams.push_back(read_own_stream(line, connection, text, owner, media));
+        read_own_stream(line, connection, text, owner, media, *stream++);
     });
-    return streams;
 }
 
-std::vector<RemoteStream> read_remote_streams(Bodies bodies, std::string_view text,
-                                              const Party& peer, const Party& inside) {
-    std::vector<RemoteStream> streams;
+void read_remote_streams(Bodies bodies, std::string_view text, const Party& peer,
+                         const Party& inside, std::vector<RemoteStream>& streams) {
+    streams.resize(std::min(count_streams(bodies), sdp::kMostMedia));
+    auto stream = streams.begin();
     std::size_t components = 0;
     for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection* connection) {
-        if (streams.size() == sdp::kMostMedia) return;
-        auto& stream =
-            streams.emplace_back(read_remote_stream(line, connection, text, peer, inside));
-        components += stream.components.size();
-        if (components > kMostComponents) stream = {};  // it gets no way out
+        if (stream == streams.end()) return;
+        read_remote_stream(line, connection, text, peer, inside, *stream);
+        components += stream->components.size();
+        if (components > kMostComponents) *stream = {};  // it gets no way out
+        ++stream;
     });
-    return streams;
 }
 
-std::vector<Claim> read_claims(Bodies bodies, std::string_view text, const Party& owner,
-                               const MediaTable& media) {
-    std::vector<Claim> claims;
+std::pmr::vector<Claim> read_claims(Bodies bodies, std::string_view text, const Party& owner,
+                                    const MediaTable& media, std::pmr::memory_resource* memory) {
+    std::pmr::vector<Claim> claims(memory);
     if (!owner.translated()) return claims;
     const auto claim = [&](const Endpoint& endpoint, Transport transport) {
         const bool full = claims.size() == kMostComponents;
@@ -305,13 +315,14 @@ std::vector<Claim> read_claims(Bodies bodies, std::string_view text, const Party
         const auto protocol = line.protocol.in(text);
         if (!is(connection, owner.shown.address)) return;
         if (!can_open(line, contains_rtp(protocol))) return;
-        for (const auto& endpoint : component_endpoints(line, text, owner.shown.address))
-            claim(endpoint, transport_of(protocol));
+        for_each_port(line, text, [&](Port port) {
+            claim({owner.shown.address, port}, transport_of(protocol));
+        });
     });
     return claims;
 }
 
-std::size_t count_components(const std::vector<OwnStream>& streams) {
+std::size_t count_components(std::span<const OwnStream> streams) {
     std::size_t count = 0;
     for (const auto& stream : streams)
         count += stream.components.size() + stream.further.size();

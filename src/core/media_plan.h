@@ -2,6 +2,7 @@
 // what they read with its outside ports.
 #pragma once
 
+#include <memory_resource>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -38,16 +39,15 @@ using Bodies = std::span<const sdp::Session>;
 
 /// What `owner` receives at, by its own SDP: only its own addresses count, ports from 1024 up, and
 /// the outside endpoints that `media` gave it already (an ICE phone announces those in its next
-/// offer). One entry for each m= line, in order.
-[[nodiscard]] std::vector<OwnStream> read_own_streams(Bodies bodies, std::string_view text,
-                                                      const MediaOwner& owner,
-                                                      const MediaTable& media);
+/// offer). One entry for each m= line, in order, in the place of what `streams` held.
+void read_own_streams(Bodies bodies, std::string_view text, const MediaOwner& owner,
+                      const MediaTable& media, std::vector<OwnStream>& streams);
 
-/// Where `peer` receives. Endpoints that no hole may lead to have port 0: not a unicast address,
-/// loopback, link-local, our own side of the NAT, ports under 1024, and private addresses other
-/// than that which the signalling comes from.
-[[nodiscard]] std::vector<RemoteStream> read_remote_streams(Bodies bodies, std::string_view text,
-                                                            const Party& peer, const Party& inside);
+/// Where `peer` receives, in the place of what `streams` held. Endpoints that no hole may lead to
+/// have port 0: not a unicast address, loopback, link-local, our own side of the NAT, ports under
+/// 1024, and private addresses other than that which the signalling comes from.
+void read_remote_streams(Bodies bodies, std::string_view text, const Party& peer,
+                         const Party& inside, std::vector<RemoteStream>& streams);
 
 struct Claim {
     Endpoint endpoint;
@@ -56,10 +56,11 @@ struct Claim {
 
 /// Outside endpoints of the NAT that `owner` names as its own though no mapping leads there: it
 /// learnt them through STUN, and they are masquerade's.
-[[nodiscard]] std::vector<Claim> read_claims(Bodies bodies, std::string_view text,
-                                             const Party& owner, const MediaTable& media);
+[[nodiscard]] std::pmr::vector<Claim> read_claims(Bodies bodies, std::string_view text,
+                                                  const Party& owner, const MediaTable& media,
+                                                  std::pmr::memory_resource* memory);
 
-[[nodiscard]] std::size_t count_components(const std::vector<OwnStream>& streams);
+[[nodiscard]] std::size_t count_components(std::span<const OwnStream> streams);
 
 /// Appends the edits of what the sender says of itself. Ports of streams without a mapping stay.
 void rewrite_sdp(Bodies bodies, std::string_view text, const MediaOwner& sender,

@@ -72,12 +72,13 @@ void MediaTable::discharge(const IpAddress& host) {
     --charged_;
 }
 
-Mapped MediaTable::map(const std::vector<MediaKey>& keys, ExpectClass media, const Anchor& anchor) {
+Mapped MediaTable::map(std::span<const MediaKey> keys, ExpectClass media, const Anchor& anchor) {
     std::vector<MediaKey> missing;
     for (const auto& key : keys) {
         const auto found = mappings_.find(key);
         if (found == mappings_.end()) {
             // RTCP on RTP's own port (a=rtcp beside a=rtcp-mux) is one component.
+            if (missing.empty()) missing.reserve(keys.size());
             if (std::ranges::count(missing, key) == 0) missing.push_back(key);
         } else if (found->second.uses.empty() && found->second.unused_since) {
             // A resting one comes back to life for its own endpoint, on the flow that needs it now.
@@ -110,7 +111,7 @@ Mapped MediaTable::map(const std::vector<MediaKey>& keys, ExpectClass media, con
 
 /// The rest of a stream whose RTP has a port: RTCP belongs right above it (nothing in SDP without
 /// a=rtcp says otherwise), and goes elsewhere only if somebody else took that.
-Mapped MediaTable::map_beside(const std::vector<MediaKey>& keys, Port rtp, ExpectClass media,
+Mapped MediaTable::map_beside(std::span<const MediaKey> keys, Port rtp, ExpectClass media,
                               const Anchor& anchor) {
     for (std::size_t i = 1; i < keys.size(); ++i) {
         const auto& key = keys[i];
@@ -118,7 +119,8 @@ Mapped MediaTable::map_beside(const std::vector<MediaKey>& keys, Port rtp, Expec
         const auto beside = above(rtp, static_cast<int>(i));
         const auto port = pool_->take_run(key.outside, key.transport, beside, 1);
         if (!port) {
-            drop_unused(keys);
+            for (const auto& made : keys)
+                drop_unused(made);
             return Mapped::no_port;
         }
         add(key, *port, media, anchor);
@@ -168,7 +170,7 @@ void MediaTable::undo(const HoleKey& key) {
     const auto use = use_of(mapping, key);
     if (use == mapping.uses.end()) std::abort();
     if (--use->users == 0) mapping.uses.erase(use);
-    drop_unused({key.mapping});
+    drop_unused(key.mapping);
 }
 
 Hole MediaTable::hole(const HoleKey& key) const {
@@ -197,13 +199,11 @@ void MediaTable::erase(const MediaKey& key) {
     mappings_.erase(found);
 }
 
-void MediaTable::drop_unused(const std::vector<MediaKey>& keys) {
-    for (const auto& key : keys) {
-        const auto found = mappings_.find(key);
-        const bool fresh =
-            found != mappings_.end() && found->second.uses.empty() && !found->second.unused_since;
-        if (fresh) erase(key);
-    }
+void MediaTable::drop_unused(const MediaKey& key) {
+    const auto found = mappings_.find(key);
+    const bool fresh =
+        found != mappings_.end() && found->second.uses.empty() && !found->second.unused_since;
+    if (fresh) erase(key);
 }
 
 void MediaTable::block(const Endpoint& outside, Transport transport, Time now) {

@@ -1,7 +1,5 @@
 #include "core/spelling.h"
 
-#include <utility>
-
 namespace sipnat {
 
 namespace {
@@ -11,75 +9,88 @@ constexpr std::size_t kLongestName = 256;
 /// host:port with a name of DNS's full length; blanks around the colon are legal, and a peer's to add.
 constexpr std::size_t kLongestText = 300;
 
+std::optional<std::string_view> view_of(const std::pmr::string* text) {
+    return text == nullptr ? std::nullopt : std::optional<std::string_view>(*text);
+}
+
 }  // namespace
 
-std::size_t Spellings::Hash::operator()(const Key& key) const noexcept {
+std::size_t Spellings::PairHash::operator()(const Pair& pair) const noexcept {
     return hash_mix(
-        hash_mix(std::hash<Endpoint>{}(key.inside), std::hash<IpAddress>{}(key.remote)),
-        hash_mix(std::hash<std::string>{}(key.name), static_cast<std::size_t>(key.header)));
+        hash_mix(std::hash<Endpoint>{}(pair.inside), std::hash<IpAddress>{}(pair.remote)),
+        static_cast<std::size_t>(pair.header));
 }
 
 /// A host may be answered on another flow than it asked on.
 Spellings::Key Spellings::key_of_host(const Party& inside, const Party& remote,
                                       std::string_view name) {
-    return {{inside.real.address, Port{}},
-            remote.real.address,
-            std::string(name),
-            sip::HeaderKind::other};
+    return {{{inside.real.address, Port{}}, remote.real.address, sip::HeaderKind::other}, name};
 }
 
 Spellings::Key Spellings::key_of_endpoint(const Party& inside, const Party& remote,
                                           sip::HeaderKind header, std::string_view name) {
-    return {inside.real, remote.real.address, std::string(name), header};
+    return {{inside.real, remote.real.address, header}, name};
 }
 
 void Spellings::note_request(const Party& inside, const Party& remote, std::string_view transaction,
-                             WrittenRequest written) {
+                             const WrittenRequest& written) {
     if (transaction.empty() || transaction.size() > kLongestName) return;
     if (written.sent_by.size() > kLongestText) return;
-    requests_.put(key_of_host(inside, remote, transaction), std::move(written));
+    auto& stored = requests_.put(key_of_host(inside, remote, transaction));
+    stored.sent_by = written.sent_by;
+    stored.via_edited = written.via_edited;
+    stored.from_host = written.from_host;
+    stored.to_host = written.to_host;
+    stored.shown = written.shown;
 }
 
-const WrittenRequest* Spellings::request(const Party& inside, const Party& remote,
-                                         std::string_view transaction) {
-    if (transaction.empty() || transaction.size() > kLongestName) return nullptr;
-    return requests_.find(key_of_host(inside, remote, transaction));
+std::optional<WrittenRequest> Spellings::request(const Party& inside, const Party& remote,
+                                                 std::string_view transaction) {
+    if (transaction.empty() || transaction.size() > kLongestName) return std::nullopt;
+    const auto* stored = requests_.find(key_of_host(inside, remote, transaction));
+    if (stored == nullptr) return std::nullopt;
+    return WrittenRequest{stored->sent_by, stored->via_edited, stored->from_host, stored->to_host,
+                          stored->shown};
 }
 
 void Spellings::note_uri(const Party& inside, const Party& remote, sip::HeaderKind header,
-                         std::string_view name, WrittenUri written) {
+                         std::string_view name, const WrittenUri& written) {
     if (name.size() > kLongestName || written.host_port.size() > kLongestText) return;
-    uris_.put(key_of_endpoint(inside, remote, header, name), std::move(written));
+    auto& stored = uris_.put(key_of_endpoint(inside, remote, header, name));
+    stored.host_port = written.host_port;
+    stored.maddr = written.maddr;
 }
 
-const WrittenUri* Spellings::uri(const Party& inside, const Party& remote, sip::HeaderKind header,
-                                 std::string_view name) {
-    if (name.size() > kLongestName) return nullptr;
-    return uris_.find(key_of_endpoint(inside, remote, header, name));
+std::optional<WrittenUri> Spellings::uri(const Party& inside, const Party& remote,
+                                         sip::HeaderKind header, std::string_view name) {
+    if (name.size() > kLongestName) return std::nullopt;
+    const auto* stored = uris_.find(key_of_endpoint(inside, remote, header, name));
+    if (stored == nullptr) return std::nullopt;
+    return WrittenUri{stored->host_port, stored->maddr};
 }
 
 void Spellings::note_identity(const Party& inside, const Party& remote, std::string_view call_id,
                               std::string_view host) {
     if (call_id.size() > kLongestName) return;
-    identities_.put(key_of_host(inside, remote, call_id), std::string(host));
+    identities_.put(key_of_host(inside, remote, call_id)) = host;
 }
 
-const std::string* Spellings::identity(const Party& inside, const Party& remote,
-                                       std::string_view call_id) {
-    if (call_id.size() > kLongestName) return nullptr;
-    return identities_.find(key_of_host(inside, remote, call_id));
+std::optional<std::string_view> Spellings::identity(const Party& inside, const Party& remote,
+                                                    std::string_view call_id) {
+    if (call_id.size() > kLongestName) return std::nullopt;
+    return view_of(identities_.find(key_of_host(inside, remote, call_id)));
 }
 
 void Spellings::note_user(const Party& inside, const Party& remote, std::string_view user,
                           std::string_view host) {
     if (user.size() > kLongestName) return;
-    users_.put(key_of_host(inside, remote, user), std::string(host));
+    users_.put(key_of_host(inside, remote, user)) = host;
 }
 
-const std::string* Spellings::host_of_user(const Party& inside, const Party& remote,
-                                           std::string_view user) {
-    if (user.size() > kLongestName) return nullptr;
-    return users_.find(key_of_host(inside, remote, user));
+std::optional<std::string_view> Spellings::host_of_user(const Party& inside, const Party& remote,
+                                                        std::string_view user) {
+    if (user.size() > kLongestName) return std::nullopt;
+    return view_of(users_.find(key_of_host(inside, remote, user)));
 }
 
 }  // namespace sipnat

@@ -8,10 +8,13 @@
 // Strangers choose the names and the texts: the tables forget, and what is too long is not kept.
 #pragma once
 
+#include <memory_resource>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/bounded_table.h"
+#include "core/text_key.h"
 #include "sipnat/core/nat_view.h"
 #include "sipnat/sip/message.h"
 
@@ -19,66 +22,89 @@ namespace sipnat {
 
 /// Of one request that an inside party sent. Empty texts: that field did not name the sender.
 struct WrittenRequest {
-    std::string sent_by;      ///< of its top Via, with the port if it wrote one
-    bool via_edited = false;  ///< it named the inside endpoint, and not the outside one itself
-    std::string from_host;    ///< without brackets, as all hosts here
-    std::string to_host;
+    std::string_view sent_by;    ///< of its top Via, with the port if it wrote one
+    bool via_edited = false;     ///< it named the inside endpoint, and not the outside one itself
+    std::string_view from_host;  ///< without brackets, as all hosts here
+    std::string_view to_host;
     Endpoint shown = {};  ///< of an edited Via: the outside endpoint that stands there now
 };
 
 /// Of a URI that named its writer's endpoint.
 struct WrittenUri {
-    std::string host_port;
-    std::string maddr;  ///< empty: it had none that is an address
+    std::string_view host_port;
+    std::string_view maddr;  ///< empty: it had none that is an address
 };
 
+/// What it gives ends with the next that is noted.
 class Spellings {
   public:
     /// `transaction` names it: the top Via's branch.
     void note_request(const Party& inside, const Party& remote, std::string_view transaction,
-                      WrittenRequest written);
-    [[nodiscard]] const WrittenRequest* request(const Party& inside, const Party& remote,
-                                                std::string_view transaction);
+                      const WrittenRequest& written);
+    [[nodiscard]] std::optional<WrittenRequest> request(const Party& inside, const Party& remote,
+                                                        std::string_view transaction);
 
     /// `inside` is the endpoint that the URI names. `name` is what of it stays the same on both
     /// sides: its user part, and more in a route.
     void note_uri(const Party& inside, const Party& remote, sip::HeaderKind header,
-                  std::string_view name, WrittenUri written);
-    [[nodiscard]] const WrittenUri* uri(const Party& inside, const Party& remote,
-                                        sip::HeaderKind header, std::string_view name);
+                  std::string_view name, const WrittenUri& written);
+    [[nodiscard]] std::optional<WrittenUri> uri(const Party& inside, const Party& remote,
+                                                sip::HeaderKind header, std::string_view name);
 
     /// The host that the inside party gives itself in From or To of the dialogs of one call.
     void note_identity(const Party& inside, const Party& remote, std::string_view call_id,
                        std::string_view host);
-    [[nodiscard]] const std::string* identity(const Party& inside, const Party& remote,
-                                              std::string_view call_id);
+    [[nodiscard]] std::optional<std::string_view> identity(const Party& inside, const Party& remote,
+                                                           std::string_view call_id);
 
     /// The host that it gives this user in other identity headers: they may come back in any call.
     void note_user(const Party& inside, const Party& remote, std::string_view user,
                    std::string_view host);
-    [[nodiscard]] const std::string* host_of_user(const Party& inside, const Party& remote,
-                                                  std::string_view user);
+    [[nodiscard]] std::optional<std::string_view> host_of_user(const Party& inside,
+                                                               const Party& remote,
+                                                               std::string_view user);
 
   private:
-    struct Key {
+    struct Pair {
         Endpoint inside;  ///< its host alone (port 0) but for a URI
         IpAddress remote;
-        std::string name;
         sip::HeaderKind header = sip::HeaderKind::other;  ///< of a URI
-        bool operator==(const Key&) const = default;
+        bool operator==(const Pair&) const = default;
     };
-    struct Hash {
-        std::size_t operator()(const Key& key) const noexcept;
+    struct PairHash {
+        std::size_t operator()(const Pair& pair) const noexcept;
     };
+    using Key = TextKey<Pair, PairHash>;
     static Key key_of_host(const Party& inside, const Party& remote, std::string_view name);
     static Key key_of_endpoint(const Party& inside, const Party& remote, sip::HeaderKind header,
                                std::string_view name);
 
+    struct StoredRequest {
+        using allocator_type = std::pmr::polymorphic_allocator<>;
+        explicit StoredRequest(const allocator_type& memory)
+            : sent_by(memory), from_host(memory), to_host(memory) {}
+
+        std::pmr::string sent_by;
+        bool via_edited = false;
+        std::pmr::string from_host;
+        std::pmr::string to_host;
+        Endpoint shown;
+    };
+    struct StoredUri {
+        using allocator_type = std::pmr::polymorphic_allocator<>;
+        explicit StoredUri(const allocator_type& memory) : host_port(memory), maddr(memory) {}
+
+        std::pmr::string host_port;
+        std::pmr::string maddr;
+    };
+    template <class Value>
+    using Table = BoundedTable<Key, Value, Key::Hash, Key::Stored>;
+
     static constexpr std::size_t kCapacity = 16384;  // each; some 300 bytes an entry
-    BoundedTable<Key, WrittenRequest, Hash> requests_{kCapacity};
-    BoundedTable<Key, WrittenUri, Hash> uris_{kCapacity};
-    BoundedTable<Key, std::string, Hash> identities_{kCapacity};
-    BoundedTable<Key, std::string, Hash> users_{kCapacity};
+    Table<StoredRequest> requests_{kCapacity};
+    Table<StoredUri> uris_{kCapacity};
+    Table<std::pmr::string> identities_{kCapacity};
+    Table<std::pmr::string> users_{kCapacity};
 };
 
 }  // namespace sipnat

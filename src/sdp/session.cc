@@ -91,9 +91,10 @@ bool are_layers(const Connection& a, const Connection& b) {
 }
 
 /// media port ["/" count] proto; the formats behind are of no interest.
-std::optional<Media> read_media(std::string_view text, Span line) {
+std::optional<Media> read_media(std::string_view text, Span line,
+                                std::pmr::memory_resource* memory) {
     Fields fields(text, line);
-    Media media;
+    Media media(memory);
     media.kind = fields.next();
     const Span port = fields.next();
     media.protocol = fields.next();
@@ -150,7 +151,8 @@ using Step = std::optional<Fault>;
 
 class Reader {
   public:
-    explicit Reader(std::string_view text) : text_(text) {}
+    Reader(std::string_view text, std::pmr::memory_resource* memory)
+        : text_(text), memory_(memory), session_(memory) {}
 
     Step line(char type, Span value) {
         switch (type) {
@@ -194,12 +196,12 @@ class Reader {
 
     Step media(Span value) {
         if (session_.media.size() == kMostMedia) return Fault{"too many m= lines"};
-        auto read = read_media(text_, value);
+        auto read = read_media(text_, value, memory_);
         if (!read) return Fault{"m= line can't be read"};
         read->direction = session_.direction;
         read->setup = setup_;
         if (session_.media.empty()) session_.media.reserve(kUsualMedia);
-        session_.media.push_back(*read);
+        session_.media.push_back(*std::move(read));
         return {};
     }
 
@@ -276,6 +278,7 @@ class Reader {
     Media& current() { return session_.media.back(); }
 
     std::string_view text_;
+    std::pmr::memory_resource* memory_;
     Session session_;
     Setup setup_ = Setup::none;  ///< of the session: RFC 4145 4 lets it stand there for all
     bool seen_origin_ = false;
@@ -300,10 +303,10 @@ const Connection* Session::connection_of(std::size_t index) const {
     return connection ? &*connection : nullptr;
 }
 
-Result<Session> parse(std::string_view text, Span where) {
+Result<Session> parse(std::string_view text, Span where, std::pmr::memory_resource* memory) {
     const std::size_t end = end_of_lines(text, where);
     const auto body = text.substr(0, end);
-    Reader reader(body);
+    Reader reader(body, memory);
     std::size_t number = 1;
     for (std::size_t at = where.offset; at < end || number == 1; ++number) {
         const std::size_t line_feed = std::min(body.find('\n', at), end);

@@ -11,8 +11,10 @@ namespace {
 std::optional<Span> read_bracketed(Scanner& scanner) {
     const auto text = scanner.text();
     const std::size_t begin = scanner.at() + 1;
-    const std::size_t close = text.find_first_of("<>", begin);
-    if (close == std::string_view::npos || text[close] == '<') return std::nullopt;
+    std::size_t close = begin;  // not find_first_of, which calls a function for each character
+    while (close < text.size() && text[close] != '<' && text[close] != '>')
+        ++close;
+    if (close == text.size() || text[close] == '<') return std::nullopt;
     scanner.move_to(close + 1);
     return trimmed(text, begin, close);
 }
@@ -36,11 +38,11 @@ std::optional<Span> read_bare(const Scanner& scanner, std::size_t begin) {
 /// From the first character of a value to the comma behind it, or to the end.
 std::optional<AddressValue> read_address(Scanner& scanner) {
     const std::size_t begin = scanner.at();
-    if (!scanner.skip_to("<,;")) return std::nullopt;
+    if (!scanner.skip_to(kLess | kComma | kSemicolon)) return std::nullopt;
     const auto uri = scanner.peek() == '<' ? read_bracketed(scanner) : read_bare(scanner, begin);
-    if (!uri || !scanner.skip_to(",;")) return std::nullopt;
+    if (!uri || !scanner.skip_to(kComma | kSemicolon)) return std::nullopt;
     const std::size_t params = scanner.at();
-    if (!scanner.skip_to(",")) return std::nullopt;
+    if (!scanner.skip_to(kComma)) return std::nullopt;
     const auto text = scanner.text();
     return AddressValue{trimmed(text, begin, scanner.at()), *uri,
                         trimmed(text, params, scanner.at()), uri->in(text) == "*"};
@@ -93,17 +95,14 @@ void read_via_parameters(std::string_view text, Via& via) {
 
 }  // namespace
 
-std::vector<AddressValue> parse_addresses(std::string_view text, Span header_value) {
-    std::vector<AddressValue> values;
-    Scanner scanner(text, header_value);
-    while (values.size() < kMostAddresses) {
-        skip_separators(scanner);
-        if (scanner.done()) break;
-        const auto value = read_address(scanner);
-        if (!value) break;
-        values.push_back(*value);
-    }
-    return values;
+std::optional<AddressValue> AddressReader::next() {
+    if (left_ == 0) return std::nullopt;
+    Scanner scanner(text_, rest_);
+    skip_separators(scanner);
+    const auto value = scanner.done() ? std::nullopt : read_address(scanner);
+    left_ = value ? left_ - 1 : 0;
+    if (value) rest_ = span_of(scanner.at(), rest_.end());
+    return value;
 }
 
 std::optional<Span> find_parameter(std::string_view text, Span params, std::string_view name) {
@@ -123,9 +122,9 @@ std::optional<Via> parse_top_via(std::string_view text, Span header_value) {
     const auto sent_by = read_host_port(scanner, ColonBlanks::allowed);
     if (!sent_by) return std::nullopt;
     via.sent_by = *sent_by;
-    if (!at_word_end(scanner) || !scanner.skip_to(",;")) return std::nullopt;
+    if (!at_word_end(scanner) || !scanner.skip_to(kComma | kSemicolon)) return std::nullopt;
     const std::size_t params = scanner.at();
-    if (!scanner.skip_to(",")) return std::nullopt;
+    if (!scanner.skip_to(kComma)) return std::nullopt;
     via.params = trimmed(text, params, scanner.at());
     read_via_parameters(text, via);
     return via;
@@ -139,7 +138,7 @@ std::optional<Span> find_digest_uri(std::string_view text, Span header_value) {
         scanner.skip_blanks();
         const bool named = equal_ignoring_case(name, "uri") && scanner.accept('=');
         const std::size_t begin = scanner.at();
-        if (!scanner.skip_to(",")) return std::nullopt;
+        if (!scanner.skip_to(kComma)) return std::nullopt;
         if (!named) continue;
         const auto value = trimmed(text, begin, scanner.at());
         const bool quoted = value.length >= 2 && value.in(text).front() == '"';

@@ -17,24 +17,12 @@ Span trimmed(std::string_view text, std::size_t begin, std::size_t end) {
     return span_of(begin, end);
 }
 
-bool Scanner::accept(char c) {
-    if (done() || text_[at_] != c) return false;
-    ++at_;
-    return true;
-}
-
-Span Scanner::take(CharClass char_class) {
-    const std::size_t begin = at_;
-    while (!done() && is(char_class, text_[at_]))
-        ++at_;
-    return span_of(begin, at_);
-}
-
-bool Scanner::skip_to(std::string_view delimiters) {
+bool Scanner::skip_to(unsigned delimiters) {
     for (; !done(); ++at_) {
         const char c = text_[at_];
-        if (!is(kDelimiter, c)) continue;
-        if (delimiters.find(c) != std::string_view::npos) return true;
+        const unsigned char_classes = kCharClasses[static_cast<unsigned char>(c)];
+        if ((char_classes & (delimiters | kOpener)) == 0) continue;
+        if ((char_classes & delimiters) != 0) return true;
         if (c == '"' && !skip_quoted()) return false;
         if (c == '(' && comment_may_start() && !skip_comment()) return false;
     }
@@ -75,7 +63,7 @@ bool Scanner::skip_comment() {
 }
 
 std::optional<Parameter> Scanner::parameter() {
-    if (!skip_to(";") || !accept(';')) return std::nullopt;
+    if (!skip_to(kSemicolon) || !accept(';')) return std::nullopt;
     skip_blanks();
     const std::size_t begin = at_;
     while (!done() && text_[at_] != '=' && text_[at_] != ';' && !is(kBlank, text_[at_]))

@@ -2,7 +2,7 @@
 // lines (RFC 3261 25.1).
 //
 //     Scanner scanner(text, header_value);        never looks past the end of header_value
-//     if (!scanner.skip_to(",")) …                a quoted string or comment did not close
+//     if (!scanner.skip_to(kComma)) …             a quoted string or comment did not close
 //
 // A scanner borrows the text.
 #pragma once
@@ -19,11 +19,15 @@
 namespace sipnat::sip {
 
 enum CharClass : std::uint8_t {
-    kBlank = 1,       ///< SP, TAB, and CR LF, since folds are white space
-    kToken = 2,       ///< RFC 3261 25.1 token
-    kHost = 4,        ///< of a name or an IPv4 address; '_' is not legal and not rare
-    kDelimiter = 8,   ///< what Scanner::skip_to stops or looks closer at
-    kNotInUser = 16,  ///< controls, blanks, angle brackets
+    kBlank = 1,      ///< SP, TAB, and CR LF, since folds are white space
+    kToken = 2,      ///< RFC 3261 25.1 token
+    kHost = 4,       ///< of a name or an IPv4 address; '_' is not legal and not rare
+    kNotInUser = 8,  ///< controls, blanks, angle brackets
+    kComma = 16,
+    kSemicolon = 32,
+    kLess = 64,
+    kOpener = 128,  ///< of a quoted string or a comment
+    kDelimiter = kComma | kSemicolon | kLess | kOpener,
 };
 
 inline constexpr auto kCharClasses = [] {
@@ -39,7 +43,10 @@ inline constexpr auto kCharClasses = [] {
     mark("-.!%*_+`'~", kToken);
     mark(kAlphanum, kHost);
     mark("-._", kHost);
-    mark("\"(<,;", kDelimiter);
+    mark(",", kComma);
+    mark(";", kSemicolon);
+    mark("<", kLess);
+    mark("\"(", kOpener);
     for (std::size_t c = 0; c <= ' '; ++c)
         classes[c] |= kNotInUser;
     mark("<>\x7f", kNotInUser);
@@ -74,13 +81,22 @@ class Scanner {
     [[nodiscard]] char peek() const { return done() ? '\0' : text_[at_]; }
     void move_to(std::size_t at) { at_ = at; }
 
-    bool accept(char c);
+    bool accept(char c) {
+        if (done() || text_[at_] != c) return false;
+        ++at_;
+        return true;
+    }
     /// The run of characters of this class from here on; may be empty.
-    Span take(CharClass char_class);
+    Span take(CharClass char_class) {
+        const std::size_t begin = at_;
+        while (!done() && is(char_class, text_[at_]))
+            ++at_;
+        return span_of(begin, at_);
+    }
     void skip_blanks() { take(kBlank); }
-    /// Moves to the first of `delimiters` (of kDelimiter) outside quoted strings and comments, or
-    /// to the end. False when one of these does not close.
-    bool skip_to(std::string_view delimiters);
+    /// Moves to the first of `delimiters` (kComma | …) outside quoted strings and comments, or to
+    /// the end. False when one of these does not close.
+    bool skip_to(unsigned delimiters);
     /// The next parameter; what stands before its ';' is passed over.
     std::optional<Parameter> parameter();
 

@@ -81,8 +81,9 @@ Result<StartLine> read_start_line(std::string_view text, std::size_t& at) {
 }
 
 /// All headers; `at` ends behind the empty line.
-Result<std::vector<Header>> read_headers(std::string_view text, std::size_t& at) {
-    std::vector<Header> headers;
+Result<std::pmr::vector<Header>> read_headers(std::string_view text, std::size_t& at,
+                                              std::pmr::memory_resource* memory) {
+    std::pmr::vector<Header> headers(memory);
     headers.reserve(kUsualHeaders);
     const auto here = [&headers] { return "header " + std::to_string(headers.size() + 1); };
     for (;;) {
@@ -99,7 +100,7 @@ Result<std::vector<Header>> read_headers(std::string_view text, std::size_t& at)
 }
 
 /// Which headers must be there, and once (RFC 3261 8.1.1, 20; 7.3.1 for the others).
-Result<void> check_presence(const std::vector<Header>& headers) {
+Result<void> check_presence(const std::pmr::vector<Header>& headers) {
     std::array<std::uint16_t, static_cast<std::size_t>(HeaderKind::other) + 1> counts{};
     for (const auto& header : headers)
         ++counts[static_cast<std::size_t>(header.kind)];
@@ -131,7 +132,7 @@ Result<CSeqValue> read_cseq(std::string_view value) {
 
 /// The one value of all Content-Length headers; none if there is no such header.
 Result<std::optional<std::uint32_t>> read_content_length(std::string_view text,
-                                                         const std::vector<Header>& headers) {
+                                                         const std::pmr::vector<Header>& headers) {
     std::optional<std::uint32_t> length;
     for (const auto& header : headers) {
         if (header.kind != HeaderKind::content_length) continue;
@@ -145,12 +146,12 @@ Result<std::optional<std::uint32_t>> read_content_length(std::string_view text,
 
 }  // namespace
 
-Result<Message> Message::parse(std::string_view text) {
+Result<Message> Message::parse(std::string_view text, std::pmr::memory_resource* memory) {
     if (text.size() > kLargestMessage) return malformed("", "too long");
     std::size_t at = 0;
     const auto start = read_start_line(text, at);
     if (!start) return tl::unexpected<Error>(start.error());
-    auto headers = read_headers(text, at);
+    auto headers = read_headers(text, at, memory);
     if (!headers) return tl::unexpected<Error>(headers.error());
     // Legal behind a backslash only (RFC 4475 3.1.1.2), and what is written in C, such as the
     // second parser, ends its reading there.
@@ -159,11 +160,10 @@ Result<Message> Message::parse(std::string_view text) {
         return tl::unexpected<Error>(present.error());
     }
 
-    Message message;
+    Message message(*std::move(headers));
     message.text_ = text;
     message.status_ = start->status;
     message.request_uri_ = start->uri;
-    message.headers_ = std::move(*headers);
 
     const auto cseq = read_cseq(message.value(HeaderKind::cseq));
     if (!cseq) return tl::unexpected<Error>(cseq.error());

@@ -124,7 +124,8 @@ std::optional<Part> read_part_headers(std::string_view text, std::size_t at) {
 class Collector {
   public:
     /// `text` ends with the body, so that nothing behind it is read.
-    explicit Collector(std::string_view text) : text_(text) {}
+    Collector(std::string_view text, std::pmr::memory_resource* memory)
+        : text_(text), found_(memory) {}
 
     void body(Span content_type, Span where, std::size_t depth) {
         if (where.empty() || found_.size() == kMostSdpParts) return;
@@ -134,7 +135,7 @@ class Collector {
             multipart(type.boundary, where, depth + 1);
         }
     }
-    [[nodiscard]] std::vector<Span> take() { return std::move(found_); }
+    [[nodiscard]] std::pmr::vector<Span> take() { return std::move(found_); }
 
   private:
     void multipart(std::string_view boundary, Span where, std::size_t depth) {
@@ -154,15 +155,15 @@ class Collector {
     }
 
     std::string_view text_;
-    std::vector<Span> found_;
+    std::pmr::vector<Span> found_;
 };
 
 }  // namespace
 
-std::vector<Span> sdp_parts(const Message& message) {
+std::pmr::vector<Span> sdp_parts(const Message& message, std::pmr::memory_resource* memory) {
     const auto* type = message.find(HeaderKind::content_type);
     if (type == nullptr) return {};
-    Collector collector(message.text().substr(0, message.body().end()));
+    Collector collector(message.text().substr(0, message.body().end()), memory);
     collector.body(type->value, message.body(), 0);
     return collector.take();
 }

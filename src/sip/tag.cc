@@ -7,9 +7,9 @@ namespace sipnat::sip {
 std::string_view tag_of(const Message& message, HeaderKind kind) {
     const auto* header = message.find(kind);
     if (header == nullptr) return {};
-    const auto values = parse_addresses(message.text(), header->value);
-    if (values.empty()) return {};
-    const auto tag = find_parameter(message.text(), values.front().params, "tag");
+    const auto value = AddressReader(message.text(), header->value).next();
+    if (!value) return {};
+    const auto tag = find_parameter(message.text(), value->params, "tag");
     return tag ? tag->in(message.text()) : std::string_view{};
 }
 

@@ -50,10 +50,12 @@ void check_uri(std::string_view text, Span where) {
 }
 
 void check_addresses(std::string_view text, Span header) {
-    const auto values = sip::parse_addresses(text, header);
-    require(values.size() <= sip::kMostAddresses, "the number of values is limited");
+    sip::AddressReader values(text, header);
+    std::size_t count = 0;
     std::uint32_t done = header.offset;
-    for (const auto& value : values) {
+    while (const auto next = values.next()) {
+        const auto& value = *next;
+        require(++count <= sip::kMostAddresses, "the number of values is limited");
         require(within(header, value.value), "a value stands in its header");
         require(value.value.offset >= done, "values are in order");
         done = value.value.end();

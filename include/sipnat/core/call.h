@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -153,8 +154,8 @@ struct Call {
     [[nodiscard]] bool owns(const CallMessage& seen) const;
 
     /// Follows one message: `own` or `peer` is its SDP if it has one (RFC 3264, 6337).
-    void follow(const CallMessage& seen, std::optional<std::vector<OwnStream>> own,
-                std::optional<std::vector<RemoteStream>> peer, Time now);
+    void follow(const CallMessage& seen, std::optional<std::span<const OwnStream>> own,
+                std::optional<std::span<const RemoteStream>> peer, Time now);
     /// The inside party wants to be reached through these as well, up to kMostSignallingHoles.
     void add_signalling(const std::vector<HoleKey>& more);
     /// The SDP of this message has been dealt with: it is a retransmission, or came too late.

@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -140,7 +141,7 @@ class MediaTable {
     /// Makes sure that all of `keys`, the components of one stream in the order RTP, RTCP, RTP, …,
     /// have a mapping; new ones get ports in a row. Nothing is made unless all can be. No endpoint
     /// has media and signalling at once: that is `no_port`.
-    [[nodiscard]] Mapped map(const std::vector<MediaKey>& keys, ExpectClass media,
+    [[nodiscard]] Mapped map(std::span<const MediaKey> keys, ExpectClass media,
                              const Anchor& anchor);
 
     /// One user more; true when this opens the hole. The mapping must be there.
@@ -151,7 +152,7 @@ class MediaTable {
     void undo(const HoleKey& key);
     [[nodiscard]] Hole hole(const HoleKey& key) const;
     /// Drops what map() made and nobody acquired, without a rest.
-    void drop_unused(const std::vector<MediaKey>& keys);
+    void drop_unused(const MediaKey& key);
 
     /// Somebody else holds this outside port: nobody gets it for kRest.
     void block(const Endpoint& outside, Transport transport, Time now);
@@ -187,7 +188,7 @@ class MediaTable {
     [[nodiscard]] bool has_quota(const IpAddress& host, std::size_t more) const;
     void charge(const IpAddress& host);
     void discharge(const IpAddress& host);
-    Mapped map_beside(const std::vector<MediaKey>& keys, Port rtp, ExpectClass media,
+    Mapped map_beside(std::span<const MediaKey> keys, Port rtp, ExpectClass media,
                       const Anchor& anchor);
     void add(const MediaKey& key, Port port, ExpectClass media, const Anchor& anchor);
     void erase(const MediaKey& key);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -78,6 +79,7 @@ class IpAddress {
     [[nodiscard]] bool is_private() const;
 
     auto operator<=>(const IpAddress&) const = default;
+    [[nodiscard]] std::size_t hash() const;
 
   private:
     Family family_ = Family::ipv4;
@@ -117,9 +119,15 @@ struct FlowTuples {
     auto operator<=>(const FlowTuples&) const = default;
 };
 
-/// Mixes one more value into a hash (boost's recipe, 64 bits).
+/// Mixes one more value into a hash (as splitmix64 does, one round).
 [[nodiscard]] constexpr std::size_t hash_mix(std::size_t seed, std::size_t value) {
-    return seed ^ (value + 0x9e3779b97f4a7c15ULL + (seed << 6U) + (seed >> 2U));
+    const std::size_t mixed = (seed ^ value) * 0x9e3779b97f4a7c15ULL;
+    return mixed ^ (mixed >> 32U);
+}
+
+inline std::size_t IpAddress::hash() const {
+    const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(bytes_);
+    return hash_mix(hash_mix(static_cast<std::size_t>(family_) + 1, halves[0]), halves[1]);
 }
 
 }  // namespace sipnat
@@ -127,9 +135,7 @@ struct FlowTuples {
 template <>
 struct std::hash<sipnat::IpAddress> {
     std::size_t operator()(const sipnat::IpAddress& address) const noexcept {
-        const auto bytes = address.bytes();
-        return std::hash<std::string_view>{}(
-            {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+        return address.hash();
     }
 };
 

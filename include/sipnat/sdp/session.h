@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,9 @@ struct Candidate {
 };
 
 struct Media {
+    explicit Media(std::pmr::memory_resource* memory)
+        : candidates(memory), remote_candidates(memory) {}
+
     Span kind;  ///< "audio"
     Span port_text;
     Port port{};              ///< 0: rejected or removed
@@ -61,10 +65,10 @@ struct Media {
     std::optional<Connection> rtcp_connection;
     bool rtcp_mux = false;
     bool rtcp_mux_only = false;  ///< RFC 8858
-    std::vector<Candidate> candidates;
-    std::vector<Location> remote_candidates;  ///< a=remote-candidates (RFC 8839 5.2)
-    bool has_path = false;                    ///< a=path: MSRP (RFC 4975 8.1)
-    bool msrp_cema = false;                   ///< RFC 6714 4
+    std::pmr::vector<Candidate> candidates;
+    std::pmr::vector<Location> remote_candidates;  ///< a=remote-candidates (RFC 8839 5.2)
+    bool has_path = false;                         ///< a=path: MSRP (RFC 4975 8.1)
+    bool msrp_cema = false;                        ///< RFC 6714 4
     Direction direction = Direction::sendrecv;
     Setup setup = Setup::none;
 };
@@ -75,10 +79,12 @@ inline constexpr std::size_t kMostMedia = 64;
 inline constexpr std::size_t kMostCandidates = 64;
 
 struct Session {
+    explicit Session(std::pmr::memory_resource* memory) : media(memory) {}
+
     std::optional<Connection> origin;
     std::optional<Connection> connection;
     Direction direction = Direction::sendrecv;
-    std::vector<Media> media;
+    std::pmr::vector<Media> media;
 
     /// The address that stream `index` is received at: its own c= or the session's; none if neither
     /// is there.
@@ -94,6 +100,10 @@ struct Session {
 /// A c= that can't be read is kept, without an address: it hides the session's all the same. An
 /// unreadable o=, a=rtcp or candidate counts as absent; of several a=rtcp the first holds. In o= the
 /// last three fields count, since user names with blanks are not rare.
-[[nodiscard]] Result<Session> parse(std::string_view text, Span where);
+///
+/// The index lies in `memory`, which has to outlive it.
+[[nodiscard]] Result<Session> parse(
+    std::string_view text, Span where,
+    std::pmr::memory_resource* memory = std::pmr::get_default_resource());
 
 }  // namespace sipnat::sdp

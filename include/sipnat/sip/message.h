@@ -13,8 +13,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sipnat/base/result.h"
@@ -103,7 +105,10 @@ class Message {
     /// kMostHeaders, Content-Length is no number, stands twice with two values, or is more than
     /// there is, or one of Via, From, To, Call-ID, CSeq is missing (To, From, Call-ID, CSeq twice:
     /// also), or CSeq is no 32-bit number and method, or the method is not the request line's.
-    [[nodiscard]] static Result<Message> parse(std::string_view text);
+    /// The index lies in `memory`, which has to outlive it.
+    [[nodiscard]] static Result<Message> parse(
+        std::string_view text,
+        std::pmr::memory_resource* memory = std::pmr::get_default_resource());
 
     [[nodiscard]] std::string_view text() const { return text_; }
     [[nodiscard]] bool is_request() const { return status_ == 0; }
@@ -111,7 +116,7 @@ class Message {
     [[nodiscard]] Method method() const { return cseq_.method; }
     [[nodiscard]] int status() const { return status_; }  ///< 100 to 699; 0 for a request
     [[nodiscard]] Span request_uri() const { return request_uri_; }
-    [[nodiscard]] const std::vector<Header>& headers() const { return headers_; }
+    [[nodiscard]] const std::pmr::vector<Header>& headers() const { return headers_; }
     /// The first of its kind.
     [[nodiscard]] const Header* find(HeaderKind kind) const;
     [[nodiscard]] std::string_view value(HeaderKind kind) const;  ///< empty when there is none
@@ -122,10 +127,12 @@ class Message {
     [[nodiscard]] std::optional<std::uint32_t> content_length() const { return content_length_; }
 
   private:
+    explicit Message(std::pmr::vector<Header> headers) : headers_(std::move(headers)) {}
+
     std::string_view text_;
     int status_ = 0;
     Span request_uri_;
-    std::vector<Header> headers_;
+    std::pmr::vector<Header> headers_;
     CSeq cseq_;
     Span body_;
     std::optional<std::uint32_t> content_length_;
@@ -146,6 +153,7 @@ enum class PayloadKind : std::uint8_t {
 /// at any depth up to kDeepestMultipart (RFC 2046 5.1, RFC 5621), never inside multipart/signed or
 /// multipart/encrypted, nor a part that is base64 or quoted-printable. In order, without empty
 /// ones, at most kMostSdpParts. A last part that no delimiter closes ends with the body.
-[[nodiscard]] std::vector<Span> sdp_parts(const Message& message);
+[[nodiscard]] std::pmr::vector<Span> sdp_parts(
+    const Message& message, std::pmr::memory_resource* memory = std::pmr::get_default_resource());
 
 }  // namespace sipnat::sip

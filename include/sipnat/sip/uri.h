@@ -9,7 +9,6 @@
 
 #include <optional>
 #include <string_view>
-#include <vector>
 
 #include "sipnat/sip/text.h"
 
@@ -40,9 +39,20 @@ struct AddressValue {
 
 inline constexpr std::size_t kMostAddresses = 64;
 
-/// Each value of a header that holds name-addr / addr-spec, comma-separated. Empty values are
-/// passed over; what can't be read ends the list, and so does kMostAddresses.
-[[nodiscard]] std::vector<AddressValue> parse_addresses(std::string_view text, Span header_value);
+/// The values of a header that holds name-addr / addr-spec, comma-separated, one after the other.
+/// Empty values are passed over; what can't be read ends the list, and so does kMostAddresses.
+class AddressReader {
+  public:
+    AddressReader(std::string_view text, Span header_value) : text_(text), rest_(header_value) {}
+
+    /// Nothing behind the last.
+    [[nodiscard]] std::optional<AddressValue> next();
+
+  private:
+    std::string_view text_;
+    Span rest_;
+    std::size_t left_ = kMostAddresses;
+};
 
 /// The value of the first parameter `name` (any case) in ";a=b;c" text: without quotes; empty, and
 /// standing behind the name, if it has none; nothing when it is absent.

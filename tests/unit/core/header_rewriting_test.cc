@@ -177,7 +177,9 @@ std::string forwarded_line(const std::string& text, RewriteRequestUri setting) {
     const MediaTable mappings((Settings()));
     KnownEndpoints known(mappings);
     std::vector<Edit> edits;
-    (void)rewrite_headers(message, view, {spellings, known}, edits, setting, Time{});
+    const auto via = sip::parse_top_via(message.text(), message.find(sip::HeaderKind::via)->value);
+    (void)rewrite_headers(message, via, view, {spellings, known}, edits, setting, Time{},
+                          std::pmr::get_default_resource());
     std::ranges::sort(edits, {}, [](const Edit& edit) { return edit.span.offset; });
     const auto after = apply_edits(exact.view(), edits);
     return after.substr(0, after.find("\r\n"));

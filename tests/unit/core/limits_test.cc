@@ -259,13 +259,13 @@ TEST(ComponentLimit, AnSdpThatAsksForMoreGetsNone) {
 TEST(BoundedTable, ForgetsWhatWasUnusedForLongest) {
     BoundedTable<int, int> table(3);
     for (int i = 1; i <= 3; ++i)
-        table.put(i, i * 10);
+        table.put(i) = i * 10;
     ASSERT_NE(table.find(1), nullptr);
-    table.put(4, 40);
+    table.put(4) = 40;
     EXPECT_EQ(table.find(2), nullptr);
     EXPECT_EQ(*table.find(1), 10);
-    table.put(3, 33);
-    table.put(5, 50);
+    table.put(3) = 33;
+    table.put(5) = 50;
     EXPECT_EQ(*table.find(3), 33);
     EXPECT_EQ(table.find(4), nullptr);
     EXPECT_EQ(table.size(), 3U);
@@ -274,7 +274,7 @@ TEST(BoundedTable, ForgetsWhatWasUnusedForLongest) {
 TEST(BoundedTable, StaysAtItsCapacity) {
     BoundedTable<std::string, std::string> table(100);
     for (int i = 0; i < 10000; ++i)
-        table.put(std::to_string(i), "x");
+        table.put(std::to_string(i)) = "x";
     EXPECT_EQ(table.size(), 100U);
 }
 

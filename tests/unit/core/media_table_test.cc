@@ -92,7 +92,7 @@ TEST(MediaTable, CountsTheUsersOfEachHole) {
     MediaTable table((Settings()));
     const MediaKey key{kOutside, Transport::udp, endpoint("192.168.77.2:4000")};
     const HoleKey inbound{key, {}};
-    ASSERT_EQ(table.map({key}, ExpectClass::audio, {}), Mapped::done);
+    ASSERT_EQ(table.map(std::span(&key, 1), ExpectClass::audio, {}), Mapped::done);
     EXPECT_TRUE(table.acquire(inbound));
     EXPECT_FALSE(table.acquire(inbound));
     EXPECT_TRUE(table.acquire({key, endpoint("9.9.9.9:7000")}));
@@ -109,7 +109,8 @@ TEST(MediaTable, WhatNobodyAcquiredLeavesNoTrace) {
                                      {kOutside, Transport::udp, endpoint("192.168.77.2:4001")}};
     for (int i = 0; i < 3; ++i) {
         ASSERT_EQ(table.map(keys, ExpectClass::audio, {}), Mapped::done);
-        table.drop_unused(keys);
+        for (const auto& key : keys)
+            table.drop_unused(key);
         EXPECT_TRUE(table.mappings().empty());
     }
     ASSERT_EQ(table.map(keys, ExpectClass::audio, {}), Mapped::done);
@@ -123,9 +124,9 @@ TEST(MediaTable, RtcpThatComesLaterStandsBesideItsRtp) {
     MediaTable table((Settings()));
     const MediaKey rtp{kOutside, Transport::udp, endpoint("192.168.77.2:4000")};
     const MediaKey rtcp{kOutside, Transport::udp, endpoint("192.168.77.2:4001")};
-    ASSERT_EQ(table.map({rtp}, ExpectClass::audio, {}), Mapped::done);
+    ASSERT_EQ(table.map(std::span(&rtp, 1), ExpectClass::audio, {}), Mapped::done);
     ASSERT_TRUE(table.acquire({rtp, {}}));
-    ASSERT_EQ(table.map({rtp, rtcp}, ExpectClass::audio, {}), Mapped::done);
+    ASSERT_EQ(table.map(std::array{rtp, rtcp}, ExpectClass::audio, {}), Mapped::done);
     EXPECT_EQ(table.find(rtp)->outside.port, Port{10000});
     EXPECT_EQ(table.find(rtcp)->outside.port, Port{10001});
 }

@@ -94,6 +94,33 @@ TEST(SecondOpinion, IsAskedOnlyWhenSomethingOpens) {
     EXPECT_EQ(line.out(text).decision.reason, Reason::rewritten);
 }
 
+// libosip2 would take a second over 64 kB of these.
+TEST(SecondOpinion, IsNotAskedAboutEndlessLists) {
+    const auto repeated = [](std::string_view piece, int times) {
+        std::string text;
+        for (int i = 0; i < times; ++i)
+            text += piece;
+        return text;
+    };
+    const auto body = [](const std::string& more) { return audio("192.168.77.2", 4000, more); };
+    for (const int times : {1500, 2100}) {
+        for (const auto& text : {
+                 with_line("Allow: INVITE" + repeated(",A", times)),
+                 with_line("Accept: text/plain" + repeated(";a=b", times)),
+                 with_line("X: <sip:a@b?a=b" + repeated("&a=b", times) + ">"),
+                 kAlice.request("INVITE", 1, body(repeated("a=b\n", times))),
+                 kAlice.request("INVITE", 1,
+                                body("m=video 0 RTP/AVP" + repeated(" 96", times) + "\n")),
+             }) {
+            Gateway gateway;
+            const auto invite = gateway.line().out(text);
+            const bool asked = times == 1500;
+            EXPECT_EQ(invite.decision.reason, asked ? Reason::rewritten : Reason::second_opinion);
+            EXPECT_EQ(invite.opened.size(), asked ? 2U : 0U);
+        }
+    }
+}
+
 TEST(SecondOpinion, TwoParsersAgreeOnOrdinaryMessages) {
     const auto agree = [](const std::string& text) {
         const ExactText exact(text);

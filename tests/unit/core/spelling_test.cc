@@ -21,15 +21,15 @@ TEST(Spellings, AreOfOnePartyTowardsOneRemoteAddress) {
     Spellings spellings;
     spellings.note_uri(kPhone, kServer, HeaderKind::contact, "a", {"192.168.77.2", ""});
     spellings.note_user(kPhone, kServer, "a", "192.168.77.2");
-    EXPECT_NE(spellings.uri(kPhone, kServer, HeaderKind::contact, "a"), nullptr);
-    EXPECT_NE(spellings.host_of_user(kPhone, kServer, "a"), nullptr);
-    EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::refer_to, "a"), nullptr);
-    EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::contact, "b"), nullptr);
-    EXPECT_EQ(spellings.identity(kPhone, kServer, "a"), nullptr);
+    EXPECT_NE(spellings.uri(kPhone, kServer, HeaderKind::contact, "a"), std::nullopt);
+    EXPECT_NE(spellings.host_of_user(kPhone, kServer, "a"), std::nullopt);
+    EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::refer_to, "a"), std::nullopt);
+    EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::contact, "b"), std::nullopt);
+    EXPECT_EQ(spellings.identity(kPhone, kServer, "a"), std::nullopt);
     for (const auto& [inside, remote] :
          {std::pair{kOtherPhone, kServer}, std::pair{kPhone, kOtherServer}}) {
-        EXPECT_EQ(spellings.uri(inside, remote, HeaderKind::contact, "a"), nullptr);
-        EXPECT_EQ(spellings.host_of_user(inside, remote, "a"), nullptr);
+        EXPECT_EQ(spellings.uri(inside, remote, HeaderKind::contact, "a"), std::nullopt);
+        EXPECT_EQ(spellings.host_of_user(inside, remote, "a"), std::nullopt);
     }
 }
 
@@ -49,10 +49,10 @@ TEST(Spellings, WhatIsTooLongIsNotKept) {
     spellings.note_uri(kPhone, kServer, HeaderKind::contact, name, {text, ""});
     spellings.note_identity(kPhone, kServer, name, "h");
     spellings.note_user(kPhone, kServer, name, "h");
-    EXPECT_NE(spellings.request(kPhone, kServer, name), nullptr);
-    EXPECT_NE(spellings.uri(kPhone, kServer, HeaderKind::contact, name), nullptr);
-    EXPECT_NE(spellings.identity(kPhone, kServer, name), nullptr);
-    EXPECT_NE(spellings.host_of_user(kPhone, kServer, name), nullptr);
+    EXPECT_NE(spellings.request(kPhone, kServer, name), std::nullopt);
+    EXPECT_NE(spellings.uri(kPhone, kServer, HeaderKind::contact, name), std::nullopt);
+    EXPECT_NE(spellings.identity(kPhone, kServer, name), std::nullopt);
+    EXPECT_NE(spellings.host_of_user(kPhone, kServer, name), std::nullopt);
 
     const auto longer = name + "n";
     spellings.note_request(kPhone, kServer, longer, {"h", true, "", ""});
@@ -62,10 +62,10 @@ TEST(Spellings, WhatIsTooLongIsNotKept) {
     spellings.note_identity(kPhone, kServer, longer, "h");
     spellings.note_user(kPhone, kServer, longer, "h");
     for (const auto& other : {longer, std::string("b")}) {
-        EXPECT_EQ(spellings.request(kPhone, kServer, other), nullptr);
-        EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::contact, other), nullptr);
-        EXPECT_EQ(spellings.identity(kPhone, kServer, other), nullptr);
-        EXPECT_EQ(spellings.host_of_user(kPhone, kServer, other), nullptr);
+        EXPECT_EQ(spellings.request(kPhone, kServer, other), std::nullopt);
+        EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::contact, other), std::nullopt);
+        EXPECT_EQ(spellings.identity(kPhone, kServer, other), std::nullopt);
+        EXPECT_EQ(spellings.host_of_user(kPhone, kServer, other), std::nullopt);
     }
 }
 
@@ -82,11 +82,11 @@ TEST(Spellings, TheOldestAreForgotten) {
         spellings.note_identity(kPhone, kServer, name, "h");
         spellings.note_user(kPhone, kServer, name, "h");
     }
-    EXPECT_EQ(spellings.request(kPhone, kServer, "first"), nullptr);
-    EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::contact, "first"), nullptr);
-    EXPECT_EQ(spellings.identity(kPhone, kServer, "first"), nullptr);
-    EXPECT_EQ(spellings.host_of_user(kPhone, kServer, "first"), nullptr);
-    EXPECT_NE(spellings.host_of_user(kPhone, kServer, "0"), nullptr);
+    EXPECT_EQ(spellings.request(kPhone, kServer, "first"), std::nullopt);
+    EXPECT_EQ(spellings.uri(kPhone, kServer, HeaderKind::contact, "first"), std::nullopt);
+    EXPECT_EQ(spellings.identity(kPhone, kServer, "first"), std::nullopt);
+    EXPECT_EQ(spellings.host_of_user(kPhone, kServer, "first"), std::nullopt);
+    EXPECT_NE(spellings.host_of_user(kPhone, kServer, "0"), std::nullopt);
 }
 
 }  // namespace

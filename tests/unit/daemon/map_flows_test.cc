@@ -146,7 +146,7 @@ TEST_F(MapFlowsTest, PortsOfOthersAreLeftToThem) {
                                       "203.0.113.1:10099"),
                                0, 0, 0, "", false});
     const MediaKey key{address("203.0.113.1"), Transport::udp, endpoint("192.168.77.9:10098")};
-    ASSERT_EQ(media.map({key}, ExpectClass::audio, {}), Mapped::done);
+    ASSERT_EQ(media.map(std::span(&key, 1), ExpectClass::audio, {}), Mapped::done);
     ASSERT_TRUE(media.find_outside(endpoint("203.0.113.1:10098"), Transport::udp));
     EXPECT_EQ(find(kPhone, kServer).flow->tuples.reply.destination, endpoint("203.0.113.1:10097"));
 }
@@ -297,7 +297,7 @@ TEST_F(MapFlowsTest, WithoutAFreePortAPacketPasses) {
 TEST_F(MapFlowsTest, MediaIsNoSignallingThoughItsPortsAreSips) {
     const auto rtp = endpoint("192.168.77.2:4000");
     const MediaKey key{address("203.0.113.1"), Transport::udp, rtp};
-    ASSERT_EQ(media.map({key}, ExpectClass::audio, {}), Mapped::done);
+    ASSERT_EQ(media.map(std::span(&key, 1), ExpectClass::audio, {}), Mapped::done);
     const auto outside = media.find(key)->outside;
     EXPECT_FALSE(find("192.168.77.2:4000", kServer).flow) << "m=audio 5060 of the other side";
     kernel->entries.push_back(
@@ -317,7 +317,7 @@ TEST_F(MapFlowsTest, MediaIsNoSignallingThoughItsPortsAreSips) {
 TEST_F(MapFlowsTest, AContactOnAnotherPortIsReachedByWhomItIsFor) {
     const auto contact = endpoint("192.168.77.2:5062");
     const MediaKey key{address("203.0.113.1"), Transport::udp, contact};
-    ASSERT_EQ(media.map({key}, ExpectClass::signalling, {}), Mapped::done);
+    ASSERT_EQ(media.map(std::span(&key, 1), ExpectClass::signalling, {}), Mapped::done);
     const auto outside = media.find(key)->outside;
     const auto server = endpoint(kServer);
     const auto called = [&] { return flows.find({server, outside, Transport::udp}, media, kNow); };
