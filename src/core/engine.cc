@@ -191,6 +191,9 @@ class Engine::Implementation {
         attempts_ = 0;
         unroutable_.clear();
         kernel_refusal_.reset();
+        unreached_.reset();
+        leaves_ports_ = false;
+        left_ports_.clear();
         decide(packet, now);
         return finish();
     }
@@ -202,8 +205,10 @@ class Engine::Implementation {
             release_unwanted(now);
             return count(std::exchange(decision_, {}));
         }
+        const bool asked_for_signalling = std::ranges::any_of(decision_.open, is_signalling);
         undo();
-        if (!learn(packet, answer, now)) return count(std::exchange(decision_, {}));
+        if (!learn(packet, answer, asked_for_signalling, now))
+            return count(std::exchange(decision_, {}));
         decide(packet, now);
         return finish();
     }
@@ -376,7 +381,8 @@ class Engine::Implementation {
                 std::pmr::memory_resource* scratch) {
         const auto view = view_of(packet);
         const bool forwarded = packet.gateway == GatewayEnd::none;
-        if (forwarded && view.sender.inside && view.sender.translated()) {
+        if (forwarded && view.sender.inside && view.sender.translated() &&
+            packet.direction == FlowDirection::original) {
             known_.note_flow(view.sender, view.receiver.real.address, view.transport, now);
         }
         auto further = rewrite(message, names, view, now, scratch);
@@ -388,20 +394,21 @@ class Engine::Implementation {
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
             const Perspective perspective{
                 inside, peer, {message, outgoing, names.from_tag, names.to_tag, names.branch}};
-            const bool asks = !bodies.empty() || (outgoing && !further.empty());
-            if (asks && !refusal) refusal = refused_before(perspective);
+            if (!bodies.empty() && !refusal) refusal = refused_before(perspective);
             Reach reach;
             if (outgoing) {
                 if (!bodies.empty()) {
                     read_own_streams(bodies, message.text(), owner(inside), media_, own_);
                     own = own_;
                 }
-                if (!refusal) reach = map_further(packet, perspective, further, refusal, now);
+                if (!refusal) reach = map_further(packet, perspective, further, now);
             }
+            if (forwarded && !refusal) add_own_ways(packet, perspective, reach.holes);
             const bool followed =
                 follow(packet, perspective, bodies, own, reach, refusal, now, scratch);
-            if (outgoing && !followed && !refusal) {
-                lend(perspective, reach, further, refusal, now, scratch);
+            // An answer is the asker's doing, who may be anybody: it makes no lease.
+            if (outgoing && message.is_request() && !followed && !refusal) {
+                lend(perspective, reach, further, now, scratch);
             }
             for (const auto& key : reach.holes)
                 media_.drop_unused(key.mapping);
@@ -416,6 +423,7 @@ class Engine::Implementation {
         gateway_flows_.note_message(packet, message, names.branch);
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 
+        if (refusal) open_nothing();
         if (!decision_.open.empty() && !both_parsers_agree(message, bodies)) return;
         if (!decision_.open.empty() && packet.standing != FlowStanding::helped) {
             decision_.entry = {packet.flow, packet.standing == FlowStanding::unhelped};
@@ -424,7 +432,12 @@ class Engine::Implementation {
         decision_.beyond_body = beyond_body(message);
         std::ranges::sort(decision_.edits, {}, [](const Edit& edit) { return edit.span.offset; });
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
-        if (refusal) apply(*refusal);
+        if (refusal) {
+            apply(*refusal);
+        } else if (unreached_ && decision_.open.empty()) {
+            decision_.reason = unreached_->reason;
+            decision_.detail = unreached_->text;
+        }
         if (decision_.open.empty()) release_unwanted(now);
     }
 
@@ -678,14 +691,15 @@ class Engine::Implementation {
 
     // --- signalling on further ports ----------------------------------------------------------
 
+    /// What can't be had is left as sent, and so is all of it once the kernel has refused some.
     Reach map_further(const Packet& packet, const Perspective& perspective,
-                      const std::vector<FurtherPort>& further, std::optional<Refusal>& refusal,
-                      Time now) {
+                      const std::vector<FurtherPort>& further, Time now) {
         const auto& inside = perspective.inside;
         const auto& peer = perspective.peer;
         const auto transport = packet.flow.original.transport;
         Reach reach;
         for (const auto& [port, in_contact] : further) {
+            if (leaves_ports_ || std::ranges::count(left_ports_, port) > 0) continue;
             const MediaKey key{inside.shown.address, transport, {inside.real.address, port}};
             const auto* mapping = media_.find(key);
             const bool is_new = mapping == nullptr || mapping->uses.empty();
@@ -695,16 +709,29 @@ class Engine::Implementation {
                 media_.map(std::span(&key, 1), ExpectClass::signalling,
                            {packet.flow.original, packet.direction, key.inside.address});
             if (mapped != Mapped::done) {
-                refuse(perspective, reason_of(mapped), key.inside.text(), refusal);
-                for (const auto& hole : reach.holes)
-                    media_.drop_unused(hole.mapping);
-                return {};
+                unreached_ = Refusal{reason_of(mapped), key.inside.text()};
+                continue;
             }
+            if (mapping != nullptr && mapping->uses.size() >= kMostSignallingHoles) continue;
             reach.is_new = reach.is_new || is_new;
             add_ways(key, peer, reach.holes);
         }
         std::ranges::sort(reach.holes);
         return reach;
+    }
+
+    /// A call on the flow of such a port needs it, whatever becomes of the registration.
+    void add_own_ways(const Packet& packet, const Perspective& perspective,
+                      std::vector<HoleKey>& holes) const {
+        const auto& inside = perspective.inside;
+        const MediaKey key{inside.shown.address, packet.flow.original.transport, inside.real};
+        const auto* mapping = media_.find(key);
+        if (mapping == nullptr || mapping->media != ExpectClass::signalling) return;
+        for (const auto& use : mapping->uses)
+            holes.push_back({key, use.remote, use.from});
+        std::ranges::sort(holes);
+        const auto repeated = std::ranges::unique(holes);
+        holes.erase(repeated.begin(), repeated.end());
     }
 
     /// In for whom the settings name, out for the peer.
@@ -726,7 +753,7 @@ class Engine::Implementation {
 
     /// For a message that is part of no call.
     void lend(const Perspective& perspective, const Reach& reach,
-              const std::vector<FurtherPort>& further, std::optional<Refusal>& refusal, Time now,
+              const std::vector<FurtherPort>& further, Time now,
               std::pmr::memory_resource* scratch) {
         const auto& message = perspective.seen.message;
         for (const auto& [port, in_contact] : further) {
@@ -745,18 +772,17 @@ class Engine::Implementation {
             lease.holes.insert(lease.holes.end(), change.acquired.begin(), change.acquired.end());
             std::ranges::sort(lease.holes);
             lease.until = std::max(lease.until, now + lease_time(message, in_contact));
-            const auto until = lease.until;
+            const bool is_news =
+                !change.acquired.empty() || lease.until - lease.saved_until > kStaleDeadline;
+            if (is_news) lease.saved_until = lease.until;
             if (!leases_.put(std::move(lease), settings_)) {
-                refuse(perspective, Reason::binding_limit, name.mapping.inside.text(), refusal);
+                unreached_ = Refusal{Reason::binding_limit, name.mapping.inside.text()};
                 return;
             }
             for (const auto& key : change.acquired) {
                 if (media_.acquire(key)) decision_.open.push_back(media_.hole(key));
             }
-            if (!change.before || until - change.before->until > kStaleDeadline ||
-                !change.acquired.empty()) {
-                changed_leases_.insert(name);
-            }
+            if (is_news) changed_leases_.insert(name);
             lease_changes_.push_back(std::move(change));
         }
     }
@@ -780,6 +806,7 @@ class Engine::Implementation {
                 const auto& contact = media_.find(mapping)->outside;
                 const auto granted = expiry_of(message, contact, lease.asked).value_or(lease.asked);
                 lease.until = now + granted + kTransactionTime;
+                lease.saved_until = lease.until;
                 changed_leases_.insert(lease.name);
             }
             (void)leases_.put(std::move(lease), settings_);
@@ -848,7 +875,8 @@ class Engine::Implementation {
     }
 
     /// False when there is nothing more to ask: decision_ is final.
-    bool learn(const Packet& packet, const KernelAnswer& answer, Time now) {
+    bool learn(const Packet& packet, const KernelAnswer& answer, bool asked_for_signalling,
+               Time now) {
         const bool exhausted = ++attempts_ >= kMostAttempts;
         if (answer.kind == KernelAnswer::Kind::entry_exists) {
             decision_ = {};
@@ -856,7 +884,10 @@ class Engine::Implementation {
             decision_.reason = Reason::entry_exists;
             return false;
         }
-        if (answer.kind == KernelAnswer::Kind::port_taken && !exhausted) {
+        if (asked_for_signalling && !leaves_ports_ && (exhausted || is_about_ports(answer))) {
+            leaves_ports_ = true;
+            unreached_ = Refusal{Reason::media_refused, answer.text};
+        } else if (answer.kind == KernelAnswer::Kind::port_taken && !exhausted) {
             for (const auto transport : {Transport::udp, Transport::tcp}) {
                 media_.block(answer.endpoint, transport, now);
             }
@@ -866,6 +897,7 @@ class Engine::Implementation {
             const auto view = view_of(packet);
             known_.note_flow({answer.inside, answer.endpoint, true}, view.receiver.real.address,
                              view.transport, now);
+            left_ports_.push_back(answer.inside.port);
         } else if (!kernel_refusal_) {
             kernel_refusal_ = answer.text.empty() ? "too many attempts" : answer.text;
         } else {
@@ -876,6 +908,38 @@ class Engine::Implementation {
             return false;
         }
         return true;
+    }
+
+    /// It may be about the further ports, and the message's media can do without them.
+    [[nodiscard]] bool is_about_ports(const KernelAnswer& answer) const {
+        switch (answer.kind) {
+            case KernelAnswer::Kind::refused:
+                return true;
+            case KernelAnswer::Kind::no_route:
+                return std::ranges::count(unroutable_, answer.endpoint.address) > 0;
+            case KernelAnswer::Kind::port_taken: {
+                // One that is in use stays where it is.
+                const auto key = media_.find_outside(answer.endpoint, Transport::udp);
+                return key && !media_.find(*key)->uses.empty();
+            }
+            default:
+                return false;
+        }
+    }
+
+    /// A message that gets no media opens nothing, also not what its call has come to want
+    /// otherwise: the next one asks for that again.
+    void open_nothing() {
+        if (decision_.open.empty()) return;
+        decision_.open.clear();
+        for (auto& change : changes_.all()) {
+            auto& holes = book_.at(change.id).holes;
+            for (const auto& key : change.acquired) {
+                media_.undo(key);
+                std::erase(holes, key);
+            }
+            change.acquired.clear();
+        }
     }
 
     // --- refusals -----------------------------------------------------------------------------
@@ -970,6 +1034,9 @@ class Engine::Implementation {
     std::vector<LeaseChange> lease_changes_;
     std::vector<IpAddress> unroutable_;
     std::optional<std::string> kernel_refusal_;
+    std::optional<Refusal> unreached_;  ///< why a further port stays as sent
+    bool leaves_ports_ = false;         ///< all of them stay
+    std::vector<Port> left_ports_;      ///< these do, or have a flow of their own
     int attempts_ = 0;
 };
 

@@ -187,7 +187,7 @@ class HeaderRewriter {
         if (!inside && !names(uri, sender_.shown)) return false;
         const auto own = inside ? sender_at(port_of(uri)) : sender_;
         const bool is_reached_there =
-            rule.kind == HeaderKind::contact && uri.scheme == sip::Scheme::sip;
+            rule.kind == HeaderKind::contact && makes_dialog() && uri.scheme == sip::Scheme::sip;
         if (inside && is_reached_there) note_further(port_of(uri), true);
         if (!own) return false;
         note(uri, rule, *own, inside ? own->real.address : own->shown.address);
@@ -381,6 +381,21 @@ class HeaderRewriter {
     /// The receiver at this port of its outside address.
     [[nodiscard]] std::optional<Party> receiver_at(Port shown) {
         return known_.by_shown(receiver_, shown, sender_.real.address, transport_, now_);
+    }
+
+    /// A request may; of answers, which anybody may have asked for, only those do that others follow.
+    [[nodiscard]] bool makes_dialog() const {
+        if (message_.is_request()) return true;
+        switch (message_.method()) {
+            case sip::Method::invite:
+            case sip::Method::update:
+            case sip::Method::subscribe:
+            case sip::Method::notify:
+            case sip::Method::refer:
+                return message_.status() < 300;
+            default:
+                return false;
+        }
     }
 
     void note_further(Port port, bool in_contact) {

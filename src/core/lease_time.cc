@@ -19,6 +19,7 @@ using std::chrono::seconds;
 constexpr seconds kLongestExpiry = std::chrono::hours(24);
 /// Of subscriptions that say nothing, and of the NOTIFYs that follow a REFER.
 constexpr seconds kUsualExpiry{3600};
+constexpr std::size_t kLongestSubject = 256;
 
 /// delta-seconds (RFC 3261 25.1).
 std::optional<seconds> read_seconds(std::string_view text) {
@@ -37,6 +38,7 @@ std::optional<seconds> expiry_of(const sip::Message& message, const Endpoint& co
     const auto text = message.text();
     const auto general = read_seconds(message.value(HeaderKind::expires));
     bool has_contact = false;
+    std::optional<seconds> longest;  // the phone may have registered there before, as another one
     for (const auto& header : message.headers()) {
         if (header.kind != HeaderKind::contact) continue;
         sip::AddressReader values(text, header.value);
@@ -47,9 +49,11 @@ std::optional<seconds> expiry_of(const sip::Message& message, const Endpoint& co
             if (!uri || !names(*uri, contact)) continue;
             const auto own = sip::find_parameter(text, value->params, "expires");
             const auto said = own ? read_seconds(own->in(text)) : std::nullopt;
-            return said.value_or(general.value_or(unsaid));
+            longest =
+                std::max(longest.value_or(seconds(0)), said.value_or(general.value_or(unsaid)));
         }
     }
+    if (longest) return longest;
     if (message.is_request()) return std::nullopt;
     return has_contact ? seconds(0) : general;
 }
@@ -63,10 +67,9 @@ std::pmr::string lease_subject(const sip::Message& message, std::pmr::memory_res
         if (uri) {
             subject.append("AOR ").append(uri->user.in(text)).append("@");
             if (!uri->host.address) subject += host_text(text, uri->host);
-            return subject;
+            subject.resize(std::min(subject.size(), kLongestSubject));
         }
     }
-    subject = message.value(HeaderKind::call_id);
     return subject;
 }
 

@@ -20,7 +20,7 @@ namespace sipnat {
                                                             std::chrono::seconds unsaid);
 
 /// What a lease for this message is known by: of a REGISTER and its answers the address of record, in
-/// a form that is the same on both sides of the NAT; of others the Call-ID.
+/// a form that is the same on both sides of the NAT. All others of a port share one, without a name.
 [[nodiscard]] std::pmr::string lease_subject(const sip::Message& message,
                                              std::pmr::memory_resource* memory);
 

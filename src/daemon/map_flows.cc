@@ -316,7 +316,8 @@ bool MapFlows::is_ours(const Endpoint& outside, const MediaTable& media) const {
     const auto holds_port = [&](const netfilter::PortForward& forward) {
         return outside.port >= forward.ports.low && outside.port <= forward.ports.high;
     };
-    return map_->find_outside(outside) != nullptr || is_medias(outside, media) ||
+    return map_->find_outside(outside) != nullptr || map_->is_left(outside) ||
+           media.find_outside(outside, Transport::udp) ||
            std::ranges::any_of(forwards_, holds_port);
 }
 

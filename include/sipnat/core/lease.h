@@ -19,7 +19,7 @@ namespace sipnat {
 struct LeaseName {
     IpAddress inside;
     IpAddress remote;
-    std::string subject;  ///< a REGISTER's address of record, else the Call-ID
+    std::string subject;  ///< a REGISTER's address of record; empty for all else
     MediaKey mapping;
 
     auto operator<=>(const LeaseName&) const = default;
@@ -30,6 +30,8 @@ struct Lease {
     std::vector<HoleKey> holes;    ///< sorted; none once it has ended
     Time until{};                  ///< it ends then
     std::chrono::seconds asked{};  ///< by the REGISTER, which its 2xx need not repeat
+
+    Time saved_until{};            ///< the end that was told to the state file last
 
     bool operator==(const Lease&) const = default;
 };

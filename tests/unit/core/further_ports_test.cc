@@ -145,6 +145,10 @@ TEST(FurtherPorts, TheRegistrarSaysHowLong) {
              Granted{"Expires: 60\n", "", 60s},
              Granted{"Expires: 60\n", "Contact: <sip:alice@198.51.100.7>;expires=600", 0s},
              Granted{"", "Contact: <sip:alice@203.0.113.1:10000>;expires=99999999999", 86400s},
+             Granted{"",
+                     "Contact: <sip:alice@203.0.113.1:10000;rinstance=old>;expires=7, "
+                     "<sip:alice@203.0.113.1:10000;rinstance=new>;expires=600",
+                     600s},
          }) {
         Gateway gateway;
         const auto line = phone_line(gateway);
@@ -335,8 +339,56 @@ TEST(FurtherPorts, ARefusedOneStaysAsSentAndTheRestIsEdited) {
     EXPECT_EQ(header_line(sent.text, "Contact"), "Contact: <sip:alice@192.168.77.2:5062>");
     EXPECT_THAT(gateway.engine.media().mappings(), IsEmpty());
     gateway.kernel = [](const Decision&) { return KernelAnswer{}; };
-    EXPECT_EQ(phone_line(gateway).out(registering()).text, sent.text)
-        << "and so does its retransmission";
+    EXPECT_EQ(phone_line(gateway).out(registering()).opened.size(), 2U) << "the next one may do";
+}
+
+TEST(FurtherPorts, ARefusedOneCostsNoMedia) {
+    Gateway gateway;
+    gateway.kernel = [](const Decision& decision) {
+        const bool asks = std::ranges::any_of(decision.open, is_signalling);
+        return asks ? KernelAnswer{KernelAnswer::Kind::refused, {}, "no room"} : KernelAnswer{};
+    };
+    const auto invite = phone_line(gateway).out(request(
+        "INVITE", 1, "Contact: <sip:alice@192.168.77.2:5062>\n", audio("192.168.77.2", 4000)));
+    EXPECT_EQ(invite.decision.reason, Reason::rewritten);
+    EXPECT_EQ(invite.opened.size(), 2U);
+    EXPECT_THAT(invite.text, HasSubstr("m=audio 10000"));
+    EXPECT_EQ(header_line(invite.text, "Contact"), "Contact: <sip:alice@192.168.77.2:5062>");
+}
+
+TEST(FurtherPorts, StrangersCanAskForNone) {
+    Gateway gateway;
+    const auto line = gateway.forwarded();
+    const std::string contact = "sip:x@192.168.77.5:4569";
+    for (const auto* method : {"OPTIONS", "REGISTER", "SUBSCRIBE", "MESSAGE"}) {
+        for (const int status : {200, 302, 403}) {
+            auto asked = kBob;
+            asked.target = "sip:pbx@203.0.113.1";
+            asked.call_id = std::string(method) + std::to_string(status);
+            const auto seen = line.in(asked.request(method, 1));
+            const auto answered = line.out(answer(seen.text, status, "p", "", contact));
+            EXPECT_THAT(answered.opened, IsEmpty()) << method << " " << status;
+        }
+    }
+    EXPECT_THAT(gateway.engine.media().mappings(), IsEmpty());
+}
+
+TEST(FurtherPorts, ACallOnItsFlowOutlastsTheRegistration) {
+    Gateway gateway;
+    const auto line = phone_line(gateway);
+    const auto sent = line.out(registering());
+    (void)line.in(registered(sent.text, "Contact: <sip:alice@203.0.113.1:10000>;expires=60"));
+    auto bob = kBob;
+    bob.target = "sip:alice@203.0.113.1:10000";
+    bob.peer_tag.clear();
+    const auto called = contact_line(gateway);
+    const auto invite = called.in(bob.request("INVITE", 1, audio("203.0.113.10", 7000)));
+    (void)called.out(
+        answer(invite.text, 200, "a", audio("192.168.77.2", 4000), "sip:alice@192.168.77.2:5062"));
+    (void)called.in(bob.with_peer_tag("a").request("ACK", 1));
+    EXPECT_THAT(gateway.wait(10min).close, IsEmpty());
+    const auto bye = called.in(bob.with_peer_tag("a").request("BYE", 2));
+    EXPECT_THAT(called.out(answer(bye.text, 200)).closed, testing::IsSupersetOf({kIn, kOut}));
 }
 
 TEST(FurtherPorts, ACallWithoutMediaOpensNone) {
