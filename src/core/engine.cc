@@ -391,6 +391,7 @@ class Engine::Implementation {
         std::optional<Refusal> refusal;
         const auto bodies = read_bodies(message, refusal, scratch);
         std::span<const OwnStream> own;
+        bool reached = false;
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
             const Perspective perspective{
                 inside, peer, {message, outgoing, names.from_tag, names.to_tag, names.branch}};
@@ -410,6 +411,7 @@ class Engine::Implementation {
             if (outgoing && message.is_request() && !followed && !refusal) {
                 lend(perspective, reach, further, now, scratch);
             }
+            if (outgoing) reached = followed ? !reach.holes.empty() : !lease_changes_.empty();
             for (const auto& key : reach.holes)
                 media_.drop_unused(key.mapping);
             if (reach.is_new) {
@@ -434,7 +436,7 @@ class Engine::Implementation {
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
         if (refusal) {
             apply(*refusal);
-        } else if (unreached_ && decision_.open.empty()) {
+        } else if (unreached_ && bodies.empty() && !reached) {
             decision_.reason = unreached_->reason;
             decision_.detail = unreached_->text;
         }
