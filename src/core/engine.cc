@@ -404,7 +404,14 @@ class Engine::Implementation {
     static std::vector<sdp::Session> read_bodies(const sip::Message& message,
                                                  std::optional<Refusal>& refusal) {
         std::vector<sdp::Session> bodies;
-        for (const auto& part : sip::sdp_parts(message)) {
+        const auto parts = sip::sdp_parts(message);
+        const auto encoding = message.value(HeaderKind::content_encoding);
+        if (!parts.empty() && !encoding.empty() && !equal_ignoring_case(encoding, "identity")) {
+            refusal = Refusal{Reason::malformed_sdp,
+                              "encoded: " + std::string(encoding.substr(0, kLongestDetail))};
+            return {};
+        }
+        for (const auto& part : parts) {
             auto parsed = sdp::parse(message.text(), part);
             if (!parsed) {
                 refusal = Refusal{Reason::malformed_sdp, parsed.error().text()};
