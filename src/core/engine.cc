@@ -457,7 +457,14 @@ class Engine::Implementation {
                                                       std::optional<Refusal>& refusal,
                                                       std::pmr::memory_resource* scratch) {
         std::pmr::vector<sdp::Session> bodies(scratch);
-        for (const auto& part : sip::sdp_parts(message, scratch)) {
+        const auto parts = sip::sdp_parts(message, scratch);
+        const auto encoding = message.value(HeaderKind::content_encoding);
+        if (!parts.empty() && !encoding.empty() && !equal_ignoring_case(encoding, "identity")) {
+            refusal = Refusal{Reason::malformed_sdp,
+                              "encoded: " + std::string(encoding.substr(0, kLongestDetail))};
+            return {};
+        }
+        for (const auto& part : parts) {
             auto parsed = sdp::parse(message.text(), part, scratch);
             if (!parsed) {
                 refusal = Refusal{Reason::malformed_sdp, parsed.error().text()};

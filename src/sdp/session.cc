@@ -314,6 +314,8 @@ Result<Session> parse(std::string_view text, Span where, std::pmr::memory_resour
         const auto line = body.substr(at, line_feed - at - (crlf ? 1 : 0));
         if (line.size() < 2 || line[1] != '=') return malformed(number, "not a type and '='");
         if (number == 1 && line[0] != 'v') return malformed(number, "not v=");
+        // Another description (RFC 2327 6): whose streams these are two readers may see differently.
+        if (number > 1 && line[0] == 'v') return malformed(number, "second v= line");
         if (line.find('\0') != std::string_view::npos) return malformed(number, "NUL byte");
         const auto fault = reader.line(line[0], span_of(at + 2, at + line.size()));
         if (fault) return malformed(number, fault->cause);

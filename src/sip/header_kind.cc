@@ -24,6 +24,7 @@ constexpr std::array kHeaders = {
     NamedHeader{"Contact", HeaderKind::contact},
     NamedHeader{"Content-Length", HeaderKind::content_length},
     NamedHeader{"Content-Type", HeaderKind::content_type},
+    NamedHeader{"Content-Encoding", HeaderKind::content_encoding},
     NamedHeader{"Route", HeaderKind::route},
     NamedHeader{"Record-Route", HeaderKind::record_route},
     NamedHeader{"Path", HeaderKind::path},
@@ -49,6 +50,8 @@ HeaderKind compact_kind(char letter) {
             return HeaderKind::referred_by;
         case 'c':
             return HeaderKind::content_type;
+        case 'e':
+            return HeaderKind::content_encoding;
         case 'f':
             return HeaderKind::from;
         case 'i':

@@ -99,6 +99,19 @@ Result<std::pmr::vector<Header>> read_headers(std::string_view text, std::size_t
     }
 }
 
+/// Two readers may take another of them each: what the body is has to be said once.
+Result<void> check_content_type(std::string_view text, const std::pmr::vector<Header>& headers) {
+    const Header* first = nullptr;
+    for (const auto& header : headers) {
+        if (header.kind != HeaderKind::content_type) continue;
+        if (first != nullptr && header.value.in(text) != first->value.in(text)) {
+            return malformed("Content-Type", "two values");
+        }
+        first = &header;
+    }
+    return {};
+}
+
 /// Which headers must be there, and once (RFC 3261 8.1.1, 20; 7.3.1 for the others).
 Result<void> check_presence(const std::pmr::vector<Header>& headers) {
     std::array<std::uint16_t, static_cast<std::size_t>(HeaderKind::other) + 1> counts{};
@@ -158,6 +171,9 @@ Result<Message> Message::parse(std::string_view text, std::pmr::memory_resource*
     if (text.substr(0, at).find('\0') != std::string_view::npos) return malformed("", "NUL byte");
     if (const auto present = check_presence(*headers); !present) {
         return tl::unexpected<Error>(present.error());
+    }
+    if (const auto type = check_content_type(text, *headers); !type) {
+        return tl::unexpected<Error>(type.error());
     }
 
     Message message(*std::move(headers));

@@ -98,7 +98,7 @@ std::optional<Delimiter> find_delimiter(std::string_view text, std::size_t from,
 /// What a part's own headers say, and where its content begins.
 struct Part {
     Span content_type;
-    bool plain = true;  ///< no transfer encoding that hides the text
+    bool plain = true;  ///< no encoding that hides the text, and one type for all readers
     std::size_t begin = 0;
 };
 
@@ -109,12 +109,18 @@ std::optional<Part> read_part_headers(std::string_view text, std::size_t at) {
         if (!header) return std::nullopt;
         const auto name = header->name.in(text);
         const auto value = header->value.in(text);
-        if (part.content_type.empty() && equal_ignoring_case(name, "Content-Type")) {
+        if (equal_ignoring_case(name, "Content-Type")) {
+            if (!part.content_type.empty() && part.content_type.in(text) != value) {
+                part.plain = false;
+            }
             part.content_type = header->value;
         }
+        if (equal_ignoring_case(name, "Content-Encoding")) part.plain = false;
         if (equal_ignoring_case(name, "Content-Transfer-Encoding")) {
-            part.plain = !equal_ignoring_case(value, "base64") &&
-                         !equal_ignoring_case(value, "quoted-printable");
+            if (equal_ignoring_case(value, "base64") ||
+                equal_ignoring_case(value, "quoted-printable")) {
+                part.plain = false;
+            }
         }
     }
     part.begin = at + empty_line(text, at);

@@ -52,6 +52,7 @@ enum class HeaderKind : std::uint8_t {
     contact,
     content_length,
     content_type,
+    content_encoding,
     route,
     record_route,
     path,

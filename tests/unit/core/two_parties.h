@@ -56,14 +56,12 @@ inline Talker talker(Person party) {
     return party == Person::alice ? alice : bob;
 }
 
-inline std::vector<Word> words_of_parties(Person inside) {
+inline std::vector<Word> words_of_parties(Person inside, std::vector<Word> words = {}) {
     const auto other = peer_of(inside);
-    std::vector<Word> words{
-        {talker(inside).host, "192.168.77.2:5060", "203.0.113.1:1024"},
-        name(talker(other).host, "203.0.113.10:5060"),
-        {host_of(inside), "192.168.77.2", "203.0.113.1"},
-        name(host_of(other), "203.0.113.10"),
-    };
+    words.insert(words.end(), {{talker(inside).host, "192.168.77.2:5060", "203.0.113.1:1024"},
+                               name(talker(other).host, "203.0.113.10:5060"),
+                               {host_of(inside), "192.168.77.2", "203.0.113.1"},
+                               name(host_of(other), "203.0.113.10")});
     for (const auto& [host, address] : kOtherHosts) {
         for (const auto* domain : {".atlanta.example.com", ".biloxi.example.com"})
             words.push_back(name(host + domain, address));
@@ -73,8 +71,10 @@ inline std::vector<Word> words_of_parties(Person inside) {
 
 class TwoParties {
   public:
-    TwoParties(Gateway& gateway, Person inside, std::vector<Word> own = {})
-        : talk(gateway.line(), words_of_parties(inside), std::move(own)), inside_(inside) {}
+    /// `own` as in Conversation; `quoted` are further words in everybody's messages.
+    TwoParties(Gateway& gateway, Person inside, std::vector<Word> own = {},
+               const std::vector<Word>& quoted = {})
+        : talk(gateway.line(), words_of_parties(inside, quoted), std::move(own)), inside_(inside) {}
 
     /// With `fork`'s tag as the other side's, once there is a dialog.
     std::string request(Person from, const std::string& method, const std::string& body = "",

@@ -221,6 +221,7 @@ TEST(Session, RefusesBodies) {
              {"v=0\r\n\0"sv, "line 2: not a type and '='"},
              {"v=0\no=- 1 1 IN IP4 h\no=- 1 1 IN IP4 h\n", "line 3: second o= line"},
              {"v=0\no=x\no=x\n", "line 3: second o= line"},
+             {"v=0\no=x\nm=audio 1 RTP/AVP 0\nv=0\n", "line 4: second v= line"},
              {"v=0\nc=IN IP4 1.2.3.4\nc=IN IP4 1.2.3.5\n",
               "line 3: second c= line with another address"},
              {"v=0\nc=IN IP4 a\nc=IN IP4 b\n", "line 3: second c= line with another address"},

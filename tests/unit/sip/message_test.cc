@@ -137,6 +137,8 @@ TEST(Message, KnowsHeaderNamesInAnyCase) {
                                      {"L", HeaderKind::content_length},
                                      {"c", HeaderKind::content_type},
                                      {"content-type", HeaderKind::content_type},
+                                     {"e", HeaderKind::content_encoding},
+                                     {"Content-Encoding", HeaderKind::content_encoding},
                                      {"ROUTE", HeaderKind::route},
                                      {"Record-route", HeaderKind::record_route},
                                      {"path", HeaderKind::path},
@@ -248,6 +250,7 @@ TEST(Message, RefusesHeaders) {
              {"Content-Length: 5\r\n", "Content-Length: more than there is"},
              {"Content-Length: 3\r\nl: 4\r\n", "Content-Length: two values"},
              {"Content-Length: 4\r\nl: x\r\n", "Content-Length: no 32-bit number"},
+             {"Content-Type: a/b\r\nc: a/c\r\n", "Content-Type: two values"},
              {"t: <sip:c@h>\r\n", "To: more than one"},
              {"From: <sip:c@h>\r\n", "From: more than one"},
              {"i: y\r\n", "Call-ID: more than one"},
@@ -257,6 +260,7 @@ TEST(Message, RefusesHeaders) {
             << headers;
     }
     EXPECT_EQ(error_of(invite("Content-Length: 4\r\nl: 004\r\n", "v=0\n")), "");
+    EXPECT_EQ(error_of(invite("Content-Type: a/b\r\nc:a/b\r\n", "v=0\n")), "");
     EXPECT_EQ(error_of("BYE sip:h SIP/2.0\r\n fold first: x\r\n\r\n"),
               "read SIP message header 1: no name and colon");
 }

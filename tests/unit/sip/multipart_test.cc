@@ -100,6 +100,9 @@ TEST(SdpParts, NothingInPartsThatAreNotPlainOrHaveNoEnd) {
     for (const auto* part :
          {"Content-Type: application/sdp\r\nContent-Transfer-Encoding: base64\r\n\r\nv=0",
           "Content-Type: application/sdp\r\ncontent-transfer-encoding: Quoted-Printable\r\n\r\nv",
+          "Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n\r\nv=0",
+          "Content-Type: application/sdp\r\nContent-Type: text/plain\r\n\r\nv=0",
+          "Content-Type: text/plain\r\nContent-Type: application/sdp\r\n\r\nv=0",
           "Content-Type: application/sdp", "Content-Type: application/sdp\r\n",
           "broken\r\nContent-Type: application/sdp\r\n\r\nv=0", ""}) {
         EXPECT_EQ(parts_of(kMixed, multipart({part})), List{}) << part;
