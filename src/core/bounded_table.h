@@ -11,10 +11,13 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <memory_resource>
 #include <unordered_map>
+#include <utility>
 
 namespace sipnat {
 
@@ -31,7 +34,8 @@ class BoundedTable {
         return &found->second->value;
     }
 
-    /// The value of this key, to be assigned to; a new one if there is none.
+    /// The value of this key, to be assigned to: where there was none it is a new one, or what is left
+    /// of a forgotten one.
     Value& put(const Key& key) {
         if (Value* present = find(key)) return *present;
         if (entries_.size() < capacity_) {

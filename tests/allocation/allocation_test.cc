@@ -2,8 +2,8 @@
 //
 // Asked for is what operator new is, in this program. Each message has a Call-ID and a branch of its own,
 // in calls it comes again, as over UDP it does. What the engine remembers of it takes the place of what
-// it forgets, so its tables are filled first. What it must not forget is new memory: a call that begins,
-// and the session of a 2xx in the place of the one that held.
+// it forgets, so its tables are filled first. What it must not forget takes memory when it is new: a call,
+// a session in it.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -141,9 +141,10 @@ TEST_F(Heap, IsNotAskedBySdpThatStaysAsItIs) {
     const auto invite = phone.request("INVITE", 1, body);
     const auto in_dialog = phone.with_peer_tag("b");
     const auto again = in_dialog.request("INVITE", 2, body);
-    for (const auto& text : {invite, answer(invite, 183, "b", peer), answer(invite, 200, "b"),
-                             in_dialog.request("ACK", 1), in_dialog.request("OPTIONS", 7, body),
-                             again, answer(again, 488, "b"), in_dialog.request("BYE", 3)}) {
+    for (const auto& text :
+         {invite, answer(invite, 183, "b", peer), answer(invite, 200, "b", peer),
+          in_dialog.request("ACK", 1, body), in_dialog.request("OPTIONS", 7, body), again,
+          answer(again, 200, "b", peer), in_dialog.request("BYE", 3)}) {
         const auto direction =
             text.starts_with("SIP/2.0") ? FlowDirection::reply : FlowDirection::original;
         for (int i = 0; i < 3; ++i)

@@ -157,17 +157,18 @@ def many_expectations() -> Iterator[None]:
 
 
 def engine_budget(seconds: float) -> list[dict]:
-    """engine_bench's figures: median nanoseconds of each stage, and allocations."""
-    done = subprocess.run([str(arms.program("engine_bench")), "--benchmark_format=json", "--benchmark_repetitions=5",
-                           f"--benchmark_min_time={seconds}", "--benchmark_enable_random_interleaving=true"],
-                          capture_output=True, text=True, check=True)
+    """engine_bench's figures: median nanoseconds of each stage, and allocations. "engine alone" is without libosip2."""
     rows: dict[str, dict] = {}
-    for one in json.loads(done.stdout)["benchmarks"]:
-        if one["run_type"] != "iteration":
-            continue
-        row = rows.setdefault(one["run_name"], {"name": one["run_name"].removesuffix("/manual_time"), "nanoseconds": [], "allocations": one.get("allocations"),
-                                                "bytes": one.get("bytes")})
-        row["nanoseconds"].append(1e9 / one["items_per_second"])
+    for program, only, rename in (("engine_bench", ".", ""), ("engine_bench_alone", "SDP/engine", " alone")):
+        done = subprocess.run([str(arms.program(program)), "--benchmark_format=json", "--benchmark_repetitions=5", f"--benchmark_filter={only}",
+                               f"--benchmark_min_time={seconds}", "--benchmark_enable_random_interleaving=true"],
+                              capture_output=True, text=True, check=True)
+        for one in json.loads(done.stdout)["benchmarks"]:
+            if one["run_type"] != "iteration":
+                continue
+            name = one["run_name"].removesuffix("/manual_time") + rename
+            row = rows.setdefault(name, {"name": name, "nanoseconds": [], "allocations": one.get("allocations"), "bytes": one.get("bytes")})
+            row["nanoseconds"].append(1e9 / one["items_per_second"])
     return [{**row, "median": statistics.median(row["nanoseconds"])} for row in rows.values()]
 
 

@@ -10,6 +10,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <span>
@@ -79,6 +80,11 @@ class IpAddress {
     [[nodiscard]] bool is_private() const;
 
     auto operator<=>(const IpAddress&) const = default;
+    /// As the default does, but inlined.
+    bool operator==(const IpAddress& other) const {
+        return family_ == other.family_ &&
+               std::memcmp(bytes_.data(), other.bytes_.data(), bytes_.size()) == 0;
+    }
     [[nodiscard]] std::size_t hash() const;
 
   private:
