@@ -178,7 +178,7 @@ def engine_rows(results: Results) -> dict[str, dict[str, dict]]:
     rows: dict[str, dict[str, dict]] = {}
 
     def order(one: dict) -> tuple:
-        """The longest message first, then the lengths, then the shapes as they are measured."""
+        """The longest message first, then the shortest length, then the shapes."""
         kind = 2 if one["name"].startswith("shape ") else 1 if one["name"].startswith("length ") else 0
         return kind, (-one["bytes"], one["bytes"], 0)[kind]
 
@@ -219,6 +219,7 @@ def shapes(results: Results) -> list[str]:
     if not by_shape:
         return []
     lengths = sorted(next(iter(by_shape.values())))
+    by_shape = dict(sorted(by_shape.items(), key=lambda entry: -entry[1][lengths[-1]]["engine"]["median"]))
     rows = [[shape, *(f"{of[length]['engine']['median'] / 1000:,.1f}" for length in lengths),
              *(f"{of[length]['second opinion']['median'] / 1000:,.1f}" for length in lengths)] for shape, of in by_shape.items()]
     return ["By shape and length, of an INVITE that comes again, and of libosip2 alone (microseconds):", ""] + table(
