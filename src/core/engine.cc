@@ -120,6 +120,11 @@ struct Refusal {
     Reason reason = Reason::media_refused;
     std::string text;
 };
+/// The same for further ports that could not be had.
+struct LeftPorts {
+    Refusal why;
+    std::vector<Port> ports;
+};
 
 /// The message from the view of one inside party.
 struct Perspective {
@@ -402,6 +407,7 @@ class Engine::Implementation {
                     read_own_streams(bodies, message.text(), owner(inside), media_, own_);
                     own = own_;
                 }
+                recall_left(perspective, further);
                 if (!refusal) reach = map_further(packet, perspective, further, now);
             }
             if (forwarded && !refusal) add_own_ways(packet, perspective, reach.holes);
@@ -411,7 +417,10 @@ class Engine::Implementation {
             if (outgoing && message.is_request() && !followed && !refusal) {
                 lend(perspective, reach, further, now, scratch);
             }
-            if (outgoing) reached = followed ? !reach.holes.empty() : !lease_changes_.empty();
+            if (outgoing) {
+                reached = followed ? !reach.holes.empty() : !lease_changes_.empty();
+                remember_left(perspective);
+            }
             for (const auto& key : reach.holes)
                 media_.drop_unused(key.mapping);
             if (reach.is_new) {
@@ -708,7 +717,11 @@ class Engine::Implementation {
         const auto transport = packet.flow.original.transport;
         Reach reach;
         for (const auto& [port, in_contact] : further) {
-            if (leaves_ports_ || std::ranges::count(left_ports_, port) > 0) continue;
+            if (std::ranges::count(left_ports_, port) > 0) continue;
+            if (leaves_ports_) {
+                left_ports_.push_back(port);
+                continue;
+            }
             const MediaKey key{inside.shown.address, transport, {inside.real.address, port}};
             const auto* mapping = media_.find(key);
             const bool is_new = mapping == nullptr || mapping->uses.empty();
@@ -718,7 +731,7 @@ class Engine::Implementation {
                 media_.map(std::span(&key, 1), ExpectClass::signalling,
                            {packet.flow.original, packet.direction, key.inside.address});
             if (mapped != Mapped::done) {
-                unreached_ = Refusal{reason_of(mapped), key.inside.text()};
+                leave(key.inside, reason_of(mapped));
                 continue;
             }
             if (mapping != nullptr && mapping->uses.size() >= kMostSignallingHoles) continue;
@@ -727,6 +740,23 @@ class Engine::Implementation {
         }
         std::ranges::sort(reach.holes);
         return reach;
+    }
+
+    void leave(const Endpoint& inside, Reason reason) {
+        unreached_ = Refusal{reason, inside.text()};
+        left_ports_.push_back(inside.port);
+    }
+
+    void recall_left(const Perspective& perspective, const std::vector<FurtherPort>& further) {
+        if (further.empty() || attempts_ > 0) return;
+        const auto* left = left_.find(refusal_key(perspective));
+        if (left == nullptr) return;
+        unreached_ = left->why;
+        left_ports_ = left->ports;
+    }
+
+    void remember_left(const Perspective& perspective) {
+        if (unreached_) left_.put(refusal_key(perspective)) = {*unreached_, left_ports_};
     }
 
     /// A call on the flow of such a port needs it, whatever becomes of the registration.
@@ -785,8 +815,8 @@ class Engine::Implementation {
                 !change.acquired.empty() || lease.until - lease.saved_until > kStaleDeadline;
             if (is_news) lease.saved_until = lease.until;
             if (!leases_.put(std::move(lease), settings_)) {
-                unreached_ = Refusal{Reason::binding_limit, name.mapping.inside.text()};
-                return;
+                leave(name.mapping.inside, Reason::binding_limit);
+                continue;
             }
             for (const auto& key : change.acquired) {
                 if (media_.acquire(key)) decision_.open.push_back(media_.hole(key));
@@ -1031,6 +1061,7 @@ class Engine::Implementation {
     Spellings spellings_;
     BoundedTable<RefusalKey, Refusal, RefusalKey::Hash, RefusalKey::Stored> refusals_{
         kMostRefusals};
+    BoundedTable<RefusalKey, LeftPorts, RefusalKey::Hash, RefusalKey::Stored> left_{kMostRefusals};
     GatewayFlows gateway_flows_;
 
     // What one message says of its streams, kept for the memory in them.
