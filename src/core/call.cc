@@ -76,7 +76,7 @@ void drop_rejected(Dialog& dialog) {
     for (std::size_t i = 0; i < std::min(own.size(), remote.size()); ++i) {
         if (!remote[i].rejected) continue;
         own[i].components.clear();
-        own[i].further.clear();
+        own[i].candidates.clear();
     }
 }
 
@@ -141,8 +141,8 @@ void want_stream(const OwnStream& own, std::size_t index, const Negotiated<Remot
         for (const auto& [component, there] : streams[index].candidates)
             want_outbound(component, there);
     });
-    for (const auto& further : own.further)
-        holes.push_back({further, std::nullopt});
+    for (const auto& candidate : own.candidates)
+        holes.push_back({candidate, std::nullopt});
 }
 
 bool is_dialog_end(int status) {
@@ -150,6 +150,12 @@ bool is_dialog_end(int status) {
 }
 
 }  // namespace
+
+bool ends_dialog(const CallMessage& seen) {
+    const auto status = seen.message.status();
+    const bool is_of_bye = seen.message.method() == Method::bye;
+    return is_dialog_end(status) || (is_of_bye && status >= 200 && status < 300);
+}
 
 bool Call::owns(const CallMessage& seen) const {
     if (initiator_tag != (inside_initiated ? seen.inside_tag() : seen.remote_tag())) return false;

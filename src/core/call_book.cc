@@ -24,14 +24,16 @@ std::optional<CallId> CallBook::find(const CallMessage& seen, const IpAddress& i
                                      const IpAddress& remote) const {
     const auto call_id = seen.message.value(sip::HeaderKind::call_id);
     const auto [first, last] = by_call_id_.equal_range(bucket(inside, remote, call_id));
+    std::optional<CallId> ended;
     for (auto entry = first; entry != last; ++entry) {
         const auto& call = slots_.at(entry->second).call;
         if (call.inside == inside && call.remote == remote && call.call_id == call_id &&
             call.owns(seen)) {
-            return entry->second;
+            if (call.state != Call::State::ended) return entry->second;
+            ended = entry->second;
         }
     }
-    return std::nullopt;
+    return ended;
 }
 
 const Call* CallBook::find(CallId id) const {

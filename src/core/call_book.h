@@ -18,7 +18,7 @@ enum class CallId : std::uint64_t {};
 
 class CallBook {
   public:
-    /// The call of this message between these hosts, if there is one.
+    /// The call of this message between these hosts, if there is one: rather a living one.
     [[nodiscard]] std::optional<CallId> find(const CallMessage& seen, const IpAddress& inside,
                                              const IpAddress& remote) const;
     /// Nothing when a limit is reached: of the host that began the call, or of all. Calls from

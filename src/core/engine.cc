@@ -10,17 +10,15 @@
 #include <span>
 #include <utility>
 
-#include "core/bounded_table.h"
+#include "core/bodies.h"
 #include "core/call_book.h"
+#include "core/further_ports.h"
 #include "core/gateway_flows.h"
 #include "core/header_rewriter.h"
-#include "core/known_endpoints.h"
-#include "core/lease_book.h"
-#include "core/lease_time.h"
 #include "core/media_plan.h"
 #include "core/second_opinion.h"
 #include "core/spelling.h"
-#include "core/text_key.h"
+#include "core/transaction_table.h"
 #include "sipnat/base/ascii.h"
 #include "sipnat/sip/tag.h"
 #include "sipnat/sip/uri.h"
@@ -34,17 +32,11 @@ using sip::Method;
 
 /// Ports and routes that the kernel turned down for one message before it gets no media.
 constexpr int kMostAttempts = 32;
-constexpr std::size_t kMostRefusals = 4096;
 
 /// What peers name calls by is remembered: it must not be theirs to choose how much.
 constexpr std::size_t kLongestName = 512;
-constexpr std::size_t kLongestDetail = 200;
 /// Bytes for the indexes of one message. Those that need more (128 headers, 20 candidates) get it from the heap.
 constexpr std::size_t kScratch = 16384;
-/// By so much the state file may have the end of a call too early.
-constexpr std::chrono::minutes kStaleDeadline{1};
-/// Of a registration whose REGISTER and 2xx both say nothing: what most registrars grant.
-constexpr std::chrono::hours kUnsaidExpiry{1};
 
 /// Found once a message, since the dialog and the transaction are asked for on either side.
 struct Names {
@@ -74,65 +66,6 @@ bool negotiates(Method method) {
            method == Method::update;
 }
 
-/// A wrong Content-Length is reported, and not repaired: what is behind it is nobody's. Line ends are
-/// a keepalive's, or an old habit.
-std::size_t beyond_body(const sip::Message& message) {
-    const auto rest = message.text().substr(message.body().end());
-    return rest.find_first_not_of("\r\n") == std::string_view::npos ? 0 : rest.size();
-}
-
-/// Its sender's digest covers the body (RFC 7616 3.4.3): an edit makes it wrong.
-bool covers_body_by_digest(const sip::Message& message) {
-    return std::ranges::any_of(message.headers(), [&](const sip::Header& header) {
-        const auto name = header.name.in(message.text());
-        return (equal_ignoring_case(name, "Authorization") ||
-                equal_ignoring_case(name, "Proxy-Authorization")) &&
-               header.value.in(message.text()).find("auth-int") != std::string_view::npos;
-    });
-}
-
-/// An MSRP peer connects to the a=path, which names the inside address and stays (RFC 4975 7.3),
-/// unless it is told to look at c= and m= (RFC 6714).
-bool has_unreachable_msrp(Bodies bodies) {
-    return std::ranges::any_of(bodies, [](const sdp::Session& session) {
-        return std::ranges::any_of(session.media, [](const sdp::Media& media) {
-            return media.has_path && !media.msrp_cema && number(media.port) != 0;
-        });
-    });
-}
-
-/// A message that could not have its media keeps that fate in every retransmission.
-struct Transaction {
-    IpAddress inside;
-    IpAddress remote;
-    TransactionId id;  // each side counts its own CSeq numbers
-    bool is_request = false;
-    bool operator==(const Transaction&) const = default;
-};
-struct TransactionHash {
-    std::size_t operator()(const Transaction& transaction) const noexcept {
-        return hash_mix(std::hash<IpAddress>{}(transaction.inside),
-                        transaction.id.cseq * 2 + (transaction.is_request ? 1 : 0));
-    }
-};
-using RefusalKey = TextKey<Transaction, TransactionHash>;  // with the Call-ID
-struct Refusal {
-    Reason reason = Reason::media_refused;
-    std::string text;
-};
-/// The same for further ports that could not be had.
-struct LeftPorts {
-    Refusal why;
-    std::vector<Port> ports;
-};
-
-/// The message from the view of one inside party.
-struct Perspective {
-    const Party& inside;
-    const Party& peer;
-    CallMessage seen;
-};
-
 /// What one message did to one call, until the kernel has agreed.
 struct Change {
     CallId id{};
@@ -142,31 +75,24 @@ struct Change {
     bool releases = false;  ///< it has holes that it does not want any more
 };
 
-/// At most two: of the sender's call and of the receiver's. They are kept for the memory in them.
+/// Most often of the sender's call and of the receiver's. They are kept for the memory in them.
 class Changes {
   public:
     /// The next one, to be filled in; it counts when it is added.
-    [[nodiscard]] Change& next() { return changes_.at(count_); }
+    [[nodiscard]] Change& next() {
+        if (count_ == changes_.size()) changes_.emplace_back();
+        return changes_[count_];
+    }
     void add() { ++count_; }
     void clear() { count_ = 0; }
     [[nodiscard]] std::span<Change> all() { return std::span(changes_).first(count_); }
+    [[nodiscard]] bool has(CallId id) {
+        return std::ranges::any_of(all(), [id](const Change& change) { return change.id == id; });
+    }
 
   private:
-    std::array<Change, 2> changes_;
+    std::vector<Change> changes_;
     std::size_t count_ = 0;
-};
-
-/// The same for one lease.
-struct LeaseChange {
-    LeaseName name;
-    std::optional<Lease> before;
-    std::vector<HoleKey> acquired;
-};
-
-/// Ways to ports of the sender's at which its packet's receiver is to reach it.
-struct Reach {
-    std::vector<HoleKey> holes;  ///< sorted
-    bool is_new = false;         ///< a port has an outside one that it had not
 };
 
 /// Nothing happened but that it goes on: not each such message is worth a line in the state file.
@@ -178,27 +104,18 @@ bool is_same_on_file(const Call& before, Call& after) {
     return same;
 }
 
-std::vector<HoleKey> difference(const std::vector<HoleKey>& from,
-                                const std::vector<HoleKey>& what) {
-    std::vector<HoleKey> rest;
-    std::ranges::set_difference(from, what, std::back_inserter(rest));
-    return rest;
-}
-
 }  // namespace
 
 class Engine::Implementation {
   public:
     explicit Implementation(const Settings& settings)
-        : settings_(settings), media_(settings), known_(media_) {}
+        : settings_(settings), media_(settings), ports_(media_, settings_) {}
 
     Decision handle(const Packet& packet, Time now) {
         attempts_ = 0;
         unroutable_.clear();
         kernel_refusal_.reset();
-        unreached_.reset();
-        leaves_ports_ = false;
-        left_ports_.clear();
+        ports_.begin();
         decide(packet, now);
         return finish();
     }
@@ -206,7 +123,7 @@ class Engine::Implementation {
     Decision settle(const Packet& packet, const KernelAnswer& answer, Time now) {
         if (answer.kind == KernelAnswer::Kind::done) {
             counters_.holes_opened += decision_.open.size();
-            lease_changes_.clear();
+            ports_.keep();
             release_unwanted(now);
             return count(std::exchange(decision_, {}));
         }
@@ -236,13 +153,7 @@ class Engine::Implementation {
             book_.schedule(*id);
             note_changed(*id);
         }
-        while (const auto lease = leases_.pop_due(now)) {
-            for (const auto& key : lease->holes) {
-                const auto hole = media_.hole(key);
-                if (media_.release(key, now)) due.close.push_back(hole);
-            }
-            changed_leases_.insert(lease->name);
-        }
+        ports_.end_due(now, due.close);
         media_.collect_due(now, due);
         counters_.holes_closed += due.close.size();
         return due;
@@ -265,7 +176,7 @@ class Engine::Implementation {
 
     [[nodiscard]] std::optional<Time> next_due() const {
         std::optional<Time> next;
-        for (const auto& due : {book_.next_due(), leases_.next_due(), media_.next_due()}) {
+        for (const auto& due : {book_.next_due(), ports_.next_due(), media_.next_due()}) {
             if (due) next = next ? std::min(*next, *due) : *due;
         }
         return next;
@@ -281,12 +192,12 @@ class Engine::Implementation {
         book_.for_each([&](const Call& call) {
             if (call.state != Call::State::ended) save(call, state);
         });
-        for (const auto& [name, lease] : leases_.all())
+        for (const auto& lease : ports_.leases())
             save(lease, state);
         return state;
     }
 
-    [[nodiscard]] bool has_changes() const { return !changed_.empty() || !changed_leases_.empty(); }
+    [[nodiscard]] bool has_changes() const { return !changed_.empty() || ports_.has_changes(); }
 
     SavedState take_changes() {
         SavedState state;
@@ -297,11 +208,8 @@ class Engine::Implementation {
             if (const auto* call = book_.find(id)) save(*call, state);
         }
         changed_.clear();
-        for (const auto& name : changed_leases_) {
-            const auto* lease = leases_.find(name);
-            save(lease != nullptr ? *lease : Lease{name, {}, {}, {}}, state);
-        }
-        changed_leases_.clear();
+        for (const auto& lease : ports_.take_changes())
+            save(lease, state);
         return state;
     }
 
@@ -324,15 +232,8 @@ class Engine::Implementation {
             book_.schedule(*id);
             if (!holes.empty()) gateway_flows_.note_media(book_.at(*id).master);
         }
-        for (auto lease : state.leases) {
-            std::erase_if(lease.holes, [this](const HoleKey& key) {
-                return media_.find(key.mapping) == nullptr;
-            });
-            const auto holes = lease.holes;
-            if (holes.empty() || !leases_.put(std::move(lease), settings_)) continue;
-            for (const auto& key : holes)
-                (void)media_.acquire(key);
-        }
+        for (const auto& lease : state.leases)
+            ports_.restore(lease);
         for (const auto& saved : state.mappings)
             media_.drop_unused(saved.key);
     }
@@ -348,7 +249,7 @@ class Engine::Implementation {
     void decide(const Packet& packet, Time now) {
         decision_ = {};
         changes_.clear();
-        lease_changes_.clear();
+        ports_.keep();
         decision_.flow_timeout = gateway_flows_.timeout(packet);
         switch (sip::classify(packet.payload)) {
             case sip::PayloadKind::keepalive:
@@ -388,13 +289,15 @@ class Engine::Implementation {
         const bool forwarded = packet.gateway == GatewayEnd::none;
         if (forwarded && view.sender.inside && view.sender.translated() &&
             packet.direction == FlowDirection::original) {
-            known_.note_flow(view.sender, view.receiver.real.address, view.transport, now);
+            ports_.known().note_flow(view.sender, view.receiver.real.address, view.transport, now);
         }
         auto further = rewrite(message, names, view, now, scratch);
         if (!forwarded) further.clear();
 
         std::optional<Refusal> refusal;
-        const auto bodies = read_bodies(message, refusal, scratch);
+        const auto read = read_bodies(message, scratch);
+        if (!read) refusal = Refusal{Reason::malformed_sdp, read.error()};
+        const auto bodies = read ? Bodies(*read) : Bodies();
         std::span<const OwnStream> own;
         bool reached = false;
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
@@ -407,19 +310,19 @@ class Engine::Implementation {
                     read_own_streams(bodies, message.text(), owner(inside), media_, own_);
                     own = own_;
                 }
-                recall_left(perspective, further);
-                if (!refusal) reach = map_further(packet, perspective, further, now);
+                if (!refusal) reach = ports_.reach(packet, perspective, further, now);
             }
-            if (forwarded && !refusal) add_own_ways(packet, perspective, reach.holes);
+            if (forwarded && !refusal) ports_.add_own(packet, perspective, reach.holes);
             const bool followed =
                 follow(packet, perspective, bodies, own, reach, refusal, now, scratch);
-            // An answer is the asker's doing, who may be anybody: it makes no lease.
-            if (outgoing && message.is_request() && !followed && !refusal) {
-                lend(perspective, reach, further, now, scratch);
-            }
+            if (followed && ends_dialog(perspective.seen)) follow_twins(packet, perspective, now);
             if (outgoing) {
-                reached = followed ? !reach.holes.empty() : !lease_changes_.empty();
-                remember_left(perspective);
+                // An answer is the asker's doing, who may be anybody: it makes no lease.
+                reached = followed ? !reach.holes.empty()
+                                   : message.is_request() && !refusal &&
+                                         ports_.lend(perspective, reach, further, now, scratch,
+                                                     decision_.open);
+                ports_.remember_left(perspective);
             }
             for (const auto& key : reach.holes)
                 media_.drop_unused(key.mapping);
@@ -430,7 +333,7 @@ class Engine::Implementation {
         };
         if (view.sender.inside) look(view.sender, view.receiver, true);
         if (view.receiver.inside) look(view.receiver, view.sender, false);
-        note_registration(message, view, now, scratch);
+        ports_.note_registration(message, view, now, scratch);
         gateway_flows_.note_message(packet, message, names.branch);
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 
@@ -445,9 +348,9 @@ class Engine::Implementation {
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
         if (refusal) {
             apply(*refusal);
-        } else if (unreached_ && bodies.empty() && !reached) {
-            decision_.reason = unreached_->reason;
-            decision_.detail = unreached_->text;
+        } else if (const auto& left = ports_.unreached(); left && bodies.empty() && !reached) {
+            decision_.reason = left->reason;
+            decision_.detail = left->text;
         }
         if (decision_.open.empty()) release_unwanted(now);
     }
@@ -455,34 +358,11 @@ class Engine::Implementation {
     std::vector<FurtherPort> rewrite(const sip::Message& message, const Names& names,
                                      const NatView& view, Time now,
                                      std::pmr::memory_resource* scratch) {
-        return rewrite_headers(message, names.via, view, {spellings_, known_}, decision_.edits,
-                               settings_.rewrite_request_uri, now, scratch);
+        return rewrite_headers(message, names.via, view, {spellings_, ports_.known()},
+                               decision_.edits, settings_.rewrite_request_uri, now, scratch);
     }
 
     MediaOwner owner(const Party& inside) const { return {inside, settings_.media_hosts}; }
-
-    /// All of them, or none and why.
-    static std::pmr::vector<sdp::Session> read_bodies(const sip::Message& message,
-                                                      std::optional<Refusal>& refusal,
-                                                      std::pmr::memory_resource* scratch) {
-        std::pmr::vector<sdp::Session> bodies(scratch);
-        const auto parts = sip::sdp_parts(message, scratch);
-        const auto encoding = message.value(HeaderKind::content_encoding);
-        if (!parts.empty() && !encoding.empty() && !equal_ignoring_case(encoding, "identity")) {
-            refusal = Refusal{Reason::malformed_sdp,
-                              "encoded: " + std::string(encoding.substr(0, kLongestDetail))};
-            return {};
-        }
-        for (const auto& part : parts) {
-            auto parsed = sdp::parse(message.text(), part, scratch);
-            if (!parsed) {
-                refusal = Refusal{Reason::malformed_sdp, parsed.error().text()};
-                return {};
-            }
-            bodies.push_back(*std::move(parsed));
-        }
-        return bodies;
-    }
 
     void rewrite_bodies(const sip::Message& message, const NatView& view, Bodies bodies,
                         std::span<const OwnStream> own) {
@@ -495,7 +375,7 @@ class Engine::Implementation {
                                       decision_.edits);
         }
         if (decision_.edits.size() == headers) return;
-        set_content_length(message);
+        set_content_length(message, decision_.edits);
         decision_.breaks_digest = covers_body_by_digest(message);
         decision_.breaks_msrp = view.sender.translated() && has_unreachable_msrp(bodies);
     }
@@ -508,8 +388,7 @@ class Engine::Implementation {
         const auto& seen = perspective.seen;
         auto id = book_.find(seen, perspective.inside.real.address, perspective.peer.real.address);
         // A host that reaches itself through the gateway is both sides of one call.
-        const auto same = [&id](const Change& other) { return other.id == id; };
-        if (id && std::ranges::any_of(changes_.all(), same)) return true;
+        if (id && changes_.has(*id)) return true;
         Change& change = changes_.next();
         change.began = !id;
         change.acquired.clear();
@@ -567,6 +446,18 @@ class Engine::Implementation {
         if (change.began || !is_same_on_file(change.before, call)) note_changed(*id);
         changes_.add();
         return true;
+    }
+
+    /// Who answers two branches of an INVITE with one tag has that dialog in two calls.
+    void follow_twins(const Packet& packet, const Perspective& perspective, Time now) {
+        const auto& [inside, peer, seen] = perspective;
+        for (;;) {
+            const auto id = book_.find(seen, inside.real.address, peer.real.address);
+            if (!id || changes_.has(*id)) return;
+            std::optional<Refusal> refusal;
+            (void)follow(packet, perspective, {}, {}, {}, refusal, now,
+                         std::pmr::null_memory_resource());
+        }
     }
 
     static void hang_on(Call& call, const Packet& packet, const CallMessage& seen) {
@@ -633,7 +524,7 @@ class Engine::Implementation {
             }
         }
         for (const auto& stream : own) {
-            for (const auto& key : stream.further)
+            for (const auto& key : stream.candidates)
                 ask_for(std::span(&key, 1), stream.media);
         }
         if (mapped != Mapped::done) drop_unused(own);
@@ -655,7 +546,7 @@ class Engine::Implementation {
 
     void drop_unused(std::span<const OwnStream> streams) {
         for (const auto& stream : streams) {
-            for (const auto* keys : {&stream.components, &stream.further}) {
+            for (const auto* keys : {&stream.components, &stream.candidates}) {
                 for (const auto& key : *keys)
                     media_.drop_unused(key);
             }
@@ -666,10 +557,6 @@ class Engine::Implementation {
                std::pmr::memory_resource* scratch) {
         for (const auto& [endpoint, transport] : read_claims(bodies, text, owner, media_, scratch))
             media_.claim(owner.real.address, endpoint, transport, now);
-    }
-
-    static Reason reason_of(Mapped mapped) {
-        return mapped == Mapped::no_quota ? Reason::media_limit : Reason::no_media_port;
     }
 
     [[nodiscard]] std::vector<MediaFlows> media_flows(const Call& call) const {
@@ -705,151 +592,6 @@ class Engine::Implementation {
         auto& call = book_.at(id);
         call.saved_deadline = call.deadline;
         changed_.push_back(id);
-    }
-
-    // --- signalling on further ports ----------------------------------------------------------
-
-    /// What can't be had is left as sent, and so is all of it once the kernel has refused some.
-    Reach map_further(const Packet& packet, const Perspective& perspective,
-                      const std::vector<FurtherPort>& further, Time now) {
-        const auto& inside = perspective.inside;
-        const auto& peer = perspective.peer;
-        const auto transport = packet.flow.original.transport;
-        Reach reach;
-        for (const auto& [port, in_contact] : further) {
-            if (std::ranges::count(left_ports_, port) > 0) continue;
-            if (leaves_ports_) {
-                left_ports_.push_back(port);
-                continue;
-            }
-            const MediaKey key{inside.shown.address, transport, {inside.real.address, port}};
-            const auto* mapping = media_.find(key);
-            const bool is_new = mapping == nullptr || mapping->uses.empty();
-            // It has spoken from there already: that flow's outside port is this one's.
-            if (is_new && known_.by_real(inside, port, peer.real.address, transport, now)) continue;
-            const auto mapped =
-                media_.map(std::span(&key, 1), ExpectClass::signalling,
-                           {packet.flow.original, packet.direction, key.inside.address});
-            if (mapped != Mapped::done) {
-                leave(key.inside, reason_of(mapped));
-                continue;
-            }
-            if (mapping != nullptr && mapping->uses.size() >= kMostSignallingHoles) continue;
-            reach.is_new = reach.is_new || is_new;
-            add_ways(key, peer, reach.holes);
-        }
-        std::ranges::sort(reach.holes);
-        return reach;
-    }
-
-    void leave(const Endpoint& inside, Reason reason) {
-        unreached_ = Refusal{reason, inside.text()};
-        left_ports_.push_back(inside.port);
-    }
-
-    void recall_left(const Perspective& perspective, const std::vector<FurtherPort>& further) {
-        if (further.empty() || attempts_ > 0) return;
-        const auto* left = left_.find(refusal_key(perspective));
-        if (left == nullptr) return;
-        unreached_ = left->why;
-        left_ports_ = left->ports;
-    }
-
-    void remember_left(const Perspective& perspective) {
-        if (unreached_) left_.put(refusal_key(perspective)) = {*unreached_, left_ports_};
-    }
-
-    /// A call on the flow of such a port needs it, whatever becomes of the registration.
-    void add_own_ways(const Packet& packet, const Perspective& perspective,
-                      std::vector<HoleKey>& holes) const {
-        const auto& inside = perspective.inside;
-        const MediaKey key{inside.shown.address, packet.flow.original.transport, inside.real};
-        const auto* mapping = media_.find(key);
-        if (mapping == nullptr || mapping->media != ExpectClass::signalling) return;
-        for (const auto& use : mapping->uses)
-            holes.push_back({key, use.remote, use.from});
-        std::ranges::sort(holes);
-        const auto repeated = std::ranges::unique(holes);
-        holes.erase(repeated.begin(), repeated.end());
-    }
-
-    /// In for whom the settings name, out for the peer.
-    void add_ways(const MediaKey& key, const Party& peer, std::vector<HoleKey>& holes) const {
-        switch (settings_.signalling_source) {
-            case SignallingSource::registrar:
-                holes.push_back({key, std::nullopt, peer.real.address});
-                break;
-            case SignallingSource::listed:
-                for (const auto& address : settings_.signalling_peers)
-                    holes.push_back({key, std::nullopt, address});
-                break;
-            case SignallingSource::any:
-                holes.push_back({key, std::nullopt});
-                break;
-        }
-        if (!peer.translated()) holes.push_back({key, peer.real});
-    }
-
-    /// For a message that is part of no call.
-    void lend(const Perspective& perspective, const Reach& reach,
-              const std::vector<FurtherPort>& further, Time now,
-              std::pmr::memory_resource* scratch) {
-        const auto& message = perspective.seen.message;
-        for (const auto& [port, in_contact] : further) {
-            std::vector<HoleKey> holes;
-            std::ranges::copy_if(reach.holes, std::back_inserter(holes), [&](const HoleKey& key) {
-                return key.mapping.inside.port == port;
-            });
-            if (holes.empty()) continue;
-            const LeaseName name{perspective.inside.real.address, perspective.peer.real.address,
-                                 std::string(lease_subject(message, scratch)),
-                                 holes.front().mapping};
-            const auto* present = leases_.find(name);
-            LeaseChange change{name, present ? std::optional(*present) : std::nullopt, {}};
-            Lease lease = present ? *present : Lease{name, {}, {}, {}};
-            change.acquired = difference(holes, lease.holes);
-            lease.holes.insert(lease.holes.end(), change.acquired.begin(), change.acquired.end());
-            std::ranges::sort(lease.holes);
-            lease.until = std::max(lease.until, now + lease_time(message, in_contact));
-            const bool is_news =
-                !change.acquired.empty() || lease.until - lease.saved_until > kStaleDeadline;
-            if (is_news) lease.saved_until = lease.until;
-            if (!leases_.put(std::move(lease), settings_)) {
-                leave(name.mapping.inside, Reason::binding_limit);
-                continue;
-            }
-            for (const auto& key : change.acquired) {
-                if (media_.acquire(key)) decision_.open.push_back(media_.hole(key));
-            }
-            if (is_news) changed_leases_.insert(name);
-            lease_changes_.push_back(std::move(change));
-        }
-    }
-
-    /// A REGISTER asks how long its Contacts are to be called, and its 2xx says.
-    void note_registration(const sip::Message& message, const NatView& view, Time now,
-                           std::pmr::memory_resource* scratch) {
-        if (message.method() != Method::reg || message.status() >= 300) return;
-        const bool is_request = message.is_request();
-        if (!is_request && message.status() < 200) return;
-        const auto& inside = is_request ? view.sender : view.receiver;
-        const auto& remote = is_request ? view.receiver : view.sender;
-        if (!inside.translated()) return;
-        for (auto& lease : leases_.of(inside.real.address, remote.real.address,
-                                      lease_subject(message, scratch))) {
-            const auto& mapping = lease.name.mapping;
-            if (is_request) {
-                lease.asked =
-                    expiry_of(message, mapping.inside, kUnsaidExpiry).value_or(lease.asked);
-            } else {
-                const auto& contact = media_.find(mapping)->outside;
-                const auto granted = expiry_of(message, contact, lease.asked).value_or(lease.asked);
-                lease.until = now + granted + kTransactionTime;
-                lease.saved_until = lease.until;
-                changed_leases_.insert(lease.name);
-            }
-            (void)leases_.put(std::move(lease), settings_);
-        }
     }
 
     // --- holes --------------------------------------------------------------------------------
@@ -890,16 +632,7 @@ class Engine::Implementation {
     }
 
     void undo() {
-        for (auto& change : std::views::reverse(lease_changes_)) {
-            for (const auto& key : change.acquired)
-                media_.undo(key);
-            if (change.before) {
-                (void)leases_.put(*std::move(change.before), settings_);
-            } else {
-                leases_.erase(change.name);
-            }
-        }
-        lease_changes_.clear();
+        ports_.undo();
         for (auto& change : std::views::reverse(changes_.all())) {
             for (const auto& key : change.acquired)
                 media_.undo(key);
@@ -923,9 +656,8 @@ class Engine::Implementation {
             decision_.reason = Reason::entry_exists;
             return false;
         }
-        if (asked_for_signalling && !leaves_ports_ && (exhausted || is_about_ports(answer))) {
-            leaves_ports_ = true;
-            unreached_ = Refusal{Reason::media_refused, answer.text};
+        if (asked_for_signalling && !ports_.leaves_all() && (exhausted || is_about_ports(answer))) {
+            ports_.leave_all(answer.text);
         } else if (answer.kind == KernelAnswer::Kind::port_taken && !exhausted) {
             for (const auto transport : {Transport::udp, Transport::tcp}) {
                 media_.block(answer.endpoint, transport, now);
@@ -934,9 +666,9 @@ class Engine::Implementation {
             unroutable_.push_back(answer.endpoint.address);
         } else if (answer.kind == KernelAnswer::Kind::flow_exists && !exhausted) {
             const auto view = view_of(packet);
-            known_.note_flow({answer.inside, answer.endpoint, true}, view.receiver.real.address,
-                             view.transport, now);
-            left_ports_.push_back(answer.inside.port);
+            ports_.known().note_flow({answer.inside, answer.endpoint, true},
+                                     view.receiver.real.address, view.transport, now);
+            ports_.leave(answer.inside.port);
         } else if (!kernel_refusal_) {
             kernel_refusal_ = answer.text.empty() ? "too many attempts" : answer.text;
         } else {
@@ -983,23 +715,15 @@ class Engine::Implementation {
 
     // --- refusals -----------------------------------------------------------------------------
 
-    static RefusalKey refusal_key(const Perspective& perspective) {
-        const auto& message = perspective.seen.message;
-        return {{perspective.inside.real.address, perspective.peer.real.address,
-                 perspective.seen.transaction(), message.is_request()},
-                message.value(HeaderKind::call_id)};
-    }
-
     std::optional<Refusal> refused_before(const Perspective& perspective) {
-        const auto key = refusal_key(perspective);
-        if (kernel_refusal_) refusals_.put(key) = {Reason::media_refused, *kernel_refusal_};
-        const auto* known = refusals_.find(key);
+        if (kernel_refusal_) refusals_.put(perspective) = {Reason::media_refused, *kernel_refusal_};
+        const auto* known = refusals_.find(perspective);
         return known == nullptr ? std::nullopt : std::optional(*known);
     }
 
     void refuse(const Perspective& perspective, Reason reason, std::string text,
                 std::optional<Refusal>& refusal) {
-        refusal = refusals_.put(refusal_key(perspective)) = {reason, std::move(text)};
+        refusal = refusals_.put(perspective) = {reason, std::move(text)};
     }
 
     void apply(const Refusal& refusal) {
@@ -1026,21 +750,6 @@ class Engine::Implementation {
 
     // --- the rest -----------------------------------------------------------------------------
 
-    void set_content_length(const sip::Message& message) {
-        std::int64_t length = message.body().length;
-        for (const auto& edit : decision_.edits) {
-            if (edit.span.offset < message.body().offset) continue;
-            length += static_cast<std::int64_t>(edit.replacement.size()) - edit.span.length;
-        }
-        const auto text = std::to_string(length);
-        for (const auto& header : message.headers()) {
-            if (header.kind != HeaderKind::content_length) continue;
-            if (length == message.body().length) continue;
-            decision_.edits.push_back(
-                {header.value, text, Place::content_length, Why::body_length});
-        }
-    }
-
     Decision finish() {
         if (decision_.needs_kernel()) return decision_;
         return count(std::exchange(decision_, {}));
@@ -1055,13 +764,9 @@ class Engine::Implementation {
     }
 
     std::vector<CallId> changed_;
-    std::set<LeaseName> changed_leases_;
-    LeaseBook leases_;
-    KnownEndpoints known_;
+    FurtherPorts ports_;
     Spellings spellings_;
-    BoundedTable<RefusalKey, Refusal, RefusalKey::Hash, RefusalKey::Stored> refusals_{
-        kMostRefusals};
-    BoundedTable<RefusalKey, LeftPorts, RefusalKey::Hash, RefusalKey::Stored> left_{kMostRefusals};
+    TransactionTable<Refusal> refusals_;
     GatewayFlows gateway_flows_;
 
     // What one message says of its streams, kept for the memory in them.
@@ -1071,12 +776,8 @@ class Engine::Implementation {
     // Between handle() and the last settle() of one packet.
     Decision decision_;
     Changes changes_;
-    std::vector<LeaseChange> lease_changes_;
     std::vector<IpAddress> unroutable_;
     std::optional<std::string> kernel_refusal_;
-    std::optional<Refusal> unreached_;  ///< why a further port stays as sent
-    bool leaves_ports_ = false;         ///< all of them stay
-    std::vector<Port> left_ports_;      ///< these do, or have a flow of their own
     int attempts_ = 0;
 };
 

@@ -17,8 +17,6 @@ using sip::Method;
 using std::chrono::seconds;
 
 constexpr seconds kLongestExpiry = std::chrono::hours(24);
-/// Of subscriptions that say nothing, and of the NOTIFYs that follow a REFER.
-constexpr seconds kUsualExpiry{3600};
 constexpr std::size_t kLongestSubject = 256;
 
 /// delta-seconds (RFC 3261 25.1).

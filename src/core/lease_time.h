@@ -12,6 +12,9 @@
 
 namespace sipnat {
 
+/// Of registrations and subscriptions that say nothing, and of the NOTIFYs that follow a REFER.
+inline constexpr std::chrono::hours kUsualExpiry{1};
+
 /// What a REGISTER asks for this Contact, or its 2xx grants it (RFC 3261 10.2.1.1, 10.3): seconds,
 /// at most a day; `unsaid` if it gives no number. Nothing if the message has no word of it, which of
 /// a 2xx that names other Contacts means none.

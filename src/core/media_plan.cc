@@ -101,12 +101,12 @@ bool is_placeholder(const sdp::Candidate& candidate) {
     return candidate.active || candidate.at.port < kFirstUserPort;
 }
 
-void add_further_candidates(const sdp::Media& line, const MediaOwner& owner, OwnStream& stream) {
+void add_candidates(const sdp::Media& line, const MediaOwner& owner, OwnStream& stream) {
     for (const auto& candidate : line.candidates) {
         if (!candidate.host || is_placeholder(candidate)) continue;
         const auto key = key_of(candidate.at, candidate.transport, owner);
         if (!key || std::ranges::count(stream.components, *key) > 0) continue;
-        if (std::ranges::count(stream.further, *key) == 0) stream.further.push_back(*key);
+        if (std::ranges::count(stream.candidates, *key) == 0) stream.candidates.push_back(*key);
     }
 }
 
@@ -126,7 +126,7 @@ void read_own_stream(const sdp::Media& line, const sdp::Connection* connection,
                      OwnStream& stream) {
     const auto& party = owner.party();
     stream.components.clear();
-    stream.further.clear();
+    stream.candidates.clear();
     stream.media = class_of(line.kind.in(text));
     stream.mux = line.rtcp_mux;
     stream.held = is_unspecified(connection);
@@ -141,7 +141,7 @@ void read_own_stream(const sdp::Media& line, const sdp::Connection* connection,
             add_outside_components(line, text, owner, media, stream.components);
         }
     }
-    if (may_follow(owner, connection)) add_further_candidates(line, owner, stream);
+    if (may_follow(owner, connection)) add_candidates(line, owner, stream);
     if (stream.components.size() < 2) return;
     // RTCP that goes to another host is not ours, and a=rtcp:9 is a placeholder.
     const auto& rtcp = line.rtcp_connection;
@@ -325,7 +325,7 @@ std::pmr::vector<Claim> read_claims(Bodies bodies, std::string_view text, const 
 std::size_t count_components(std::span<const OwnStream> streams) {
     std::size_t count = 0;
     for (const auto& stream : streams)
-        count += stream.components.size() + stream.further.size();
+        count += stream.components.size() + stream.candidates.size();
     return count;
 }
 

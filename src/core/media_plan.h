@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/bodies.h"
 #include "sipnat/core/call.h"
 #include "sipnat/core/decision.h"
 #include "sipnat/core/media_table.h"
@@ -34,8 +35,6 @@ class MediaOwner {
     const Party* party_;
     std::span<const IpAddress> media_hosts_;  // of the settings
 };
-
-using Bodies = std::span<const sdp::Session>;
 
 /// What `owner` receives at, by its own SDP: only its own addresses count, ports from 1024 up, and
 /// the outside endpoints that `media` gave it already (an ICE phone announces those in its next

@@ -25,6 +25,10 @@ bool needs_port(const MediaKey& key) {
 
 }  // namespace
 
+Reason reason_of(Mapped mapped) {
+    return mapped == Mapped::no_quota ? Reason::media_limit : Reason::no_media_port;
+}
+
 MediaTable::MediaTable(const Settings& settings)
     : pool_(std::make_unique<PortPool>(settings.media_ports)),
       keep_ports_(settings.keep_ports),

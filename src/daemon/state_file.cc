@@ -28,7 +28,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kMagic = "sipnat-state";
-constexpr int kVersion = 3;
+constexpr int kVersion = 4;
 /// Below this a file is not worth replacing.
 constexpr std::uint64_t kWorthReplacing = 1U << 20U;
 
@@ -160,7 +160,7 @@ void put(std::string& out, const TransactionId& transaction) {
 
 void put(std::string& out, const OwnStream& stream) {
     put_object(out, "media", stream.media, "components", stream.components, "mux", stream.mux,
-               "held", stream.held, "further", stream.further);
+               "held", stream.held, "candidates", stream.candidates);
 }
 
 void put(std::string& out, const RemoteStream::Candidate& candidate) {
@@ -290,8 +290,8 @@ void read(const Json& json, OwnStream& stream) {
         stream.components.push_back(media_key_of(key));
     stream.mux = json.at("mux");
     stream.held = json.at("held");
-    for (const auto& key : json.at("further"))
-        stream.further.push_back(media_key_of(key));
+    for (const auto& key : json.at("candidates"))
+        stream.candidates.push_back(media_key_of(key));
 }
 
 void read(const Json& json, RemoteStream& stream) {

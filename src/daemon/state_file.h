@@ -1,6 +1,6 @@
 // The state file: what the engine needs to go on with running calls after a restart.
 //
-//     sipnat-state 2 <boot id>
+//     sipnat-state 4 <boot id>
 //     <crc32> {"calls":[…],"mappings":[…],"leases":[…]}    all, when the file was begun
 //     <crc32> {"calls":[…],"mappings":[…],"leases":[…]}    what changed since: a line a batch
 //     …

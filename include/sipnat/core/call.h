@@ -47,6 +47,8 @@ inline constexpr std::size_t kMostSettled = 8;
 /// Remote endpoints, over all forks and candidates, that a call's own side may speak to first.
 inline constexpr std::size_t kMostOutboundHoles = 128;
 inline constexpr std::size_t kMostSignallingHoles = 64;
+/// By so much the state file may have an end too early.
+inline constexpr std::chrono::minutes kStaleDeadline{1};
 
 /// What an inside party receives at: one m= line of its SDP.
 struct OwnStream {
@@ -55,7 +57,7 @@ struct OwnStream {
     bool mux = false;
     bool held = false;  ///< c=0.0.0.0: keeps a mapping that it has, asks for none
     /// Host candidates beside the components: inbound only, any source.
-    std::vector<MediaKey> further;
+    std::vector<MediaKey> candidates;
 
     bool operator==(const OwnStream&) const = default;
 };
@@ -122,6 +124,10 @@ struct CallMessage {
     [[nodiscard]] std::string_view inside_tag() const { return by_inside() ? from_tag : to_tag; }
     [[nodiscard]] std::string_view remote_tag() const { return by_inside() ? to_tag : from_tag; }
 };
+
+/// An answer after which there is no dialog: a BYE's 2xx, or one that says that there is none (RFC 5057
+/// 5.1).
+[[nodiscard]] bool ends_dialog(const CallMessage& seen);
 
 struct Call {
     enum class State : std::uint8_t { ringing, established, ended };

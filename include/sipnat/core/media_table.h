@@ -118,6 +118,8 @@ enum class Mapped : std::uint8_t {
     no_port,   ///< the range is used up
     no_quota,  ///< Settings::media_per_host or Settings::media is reached
 };
+/// What to tell of a message that did not get its ports: Mapped::done is none.
+[[nodiscard]] Reason reason_of(Mapped mapped);
 
 class PortPool;
 

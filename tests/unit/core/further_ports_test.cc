@@ -339,7 +339,7 @@ TEST(FurtherPorts, ARefusedOneStaysAsSentAndTheRestIsEdited) {
     EXPECT_EQ(header_line(sent.text, "Contact"), "Contact: <sip:alice@192.168.77.2:5062>");
     EXPECT_THAT(gateway.engine.media().mappings(), IsEmpty());
     gateway.kernel = [](const Decision&) { return KernelAnswer{}; };
-    EXPECT_EQ(phone_line(gateway).out(registering()).opened.size(), 2U) << "the next one may do";
+    EXPECT_EQ(phone_line(gateway).out(registering(2)).opened.size(), 2U) << "the next one may do";
 }
 
 TEST(FurtherPorts, ARefusedOneCostsNoMedia) {

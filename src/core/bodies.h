@@ -1,0 +1,40 @@
+// The SDP bodies of a message, and what an edit of them means for the rest of it.
+#pragma once
+
+#include <cstddef>
+#include <memory_resource>
+#include <span>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "sipnat/core/decision.h"
+#include "sipnat/sdp/session.h"
+#include "sipnat/sip/message.h"
+
+namespace sipnat {
+
+using Bodies = std::span<const sdp::Session>;
+
+/// For a reader: what a stranger wrote is cut to so much.
+inline constexpr std::size_t kLongestDetail = 200;
+
+/// All of them, or why one can't be read.
+[[nodiscard]] tl::expected<std::pmr::vector<sdp::Session>, std::string> read_bodies(
+    const sip::Message& message, std::pmr::memory_resource* memory);
+
+/// Appends the edit of Content-Length that `edits` of the body ask for.
+void set_content_length(const sip::Message& message, std::vector<Edit>& edits);
+
+/// Bytes that Content-Length leaves out. It is not repaired: what is behind it is nobody's. Line ends
+/// are a keepalive's, or an old habit.
+[[nodiscard]] std::size_t beyond_body(const sip::Message& message);
+
+/// Its sender's digest covers the body (RFC 7616 3.4.3): an edit makes it wrong.
+[[nodiscard]] bool covers_body_by_digest(const sip::Message& message);
+
+/// An MSRP peer connects to the a=path, which names the inside address and stays (RFC 4975 7.3),
+/// unless it is told to look at c= and m= (RFC 6714).
+[[nodiscard]] bool has_unreachable_msrp(Bodies bodies);
+
+}  // namespace sipnat

@@ -1,0 +1,119 @@
+// Signalling on further ports: those that an inside party names in Contact or Via beside its packet's
+// own.
+//
+//     REGISTER from 192.168.77.2:40000, Contact <sip:alice@192.168.77.2:5060>
+//         mapping  192.168.77.2:5060 = 203.0.113.1:10000
+//         holes    in for the registrar, out to it
+//
+// In a call the holes are the call's (Call::signalling); of all other messages a lease has them. What
+// can't be had stays as sent: a message needs no further port to be passed.
+//
+//     begin → reach … lend → (kernel) → keep or undo, leave → reach …
+#pragma once
+
+#include <memory_resource>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/header_rewriter.h"
+#include "core/known_endpoints.h"
+#include "core/lease_book.h"
+#include "core/transaction_table.h"
+#include "sipnat/core/engine.h"
+
+namespace sipnat {
+
+/// Holes to the further ports of one message.
+struct Reach {
+    std::vector<HoleKey> holes;  ///< sorted
+    bool is_new = false;         ///< a port has an outside one that it had not
+};
+
+class FurtherPorts {
+  public:
+    /// Both outlive it; the settings may change.
+    FurtherPorts(MediaTable& media, const Settings& settings)
+        : media_(media), settings_(settings), known_(media) {}
+
+    [[nodiscard]] KnownEndpoints& known() { return known_; }
+
+    // --- one packet ---
+
+    /// Forgets what the kernel said of the packet before.
+    void begin();
+    /// Mappings and holes for `ports` of the sender's, as far as they can be had.
+    [[nodiscard]] Reach reach(const Packet& packet, const Perspective& sender,
+                              const std::vector<FurtherPort>& ports, Time now);
+    /// Adds those of the flow's own port, if it is a mapped one: a call on it needs them, whatever
+    /// becomes of the registration.
+    void add_own(const Packet& packet, const Perspective& perspective,
+                 std::vector<HoleKey>& holes) const;
+    /// For a message that is part of no call: leases for what it reached. Appends the holes that
+    /// have to be opened; true if any lease is the message's.
+    bool lend(const Perspective& sender, const Reach& reach, const std::vector<FurtherPort>& ports,
+              Time now, std::pmr::memory_resource* scratch, std::vector<Hole>& open);
+    /// Why the last of the ports that stay as sent does; nothing when none does.
+    [[nodiscard]] const std::optional<Refusal>& unreached() const { return unreached_; }
+    /// So that its retransmissions leave the same ones.
+    void remember_left(const Perspective& sender);
+
+    /// A REGISTER asks how long its Contacts are to be called, and its 2xx says.
+    void note_registration(const sip::Message& message, const NatView& view, Time now,
+                           std::pmr::memory_resource* scratch);
+
+    // --- what the kernel says to it ---
+
+    void keep() { changes_.clear(); }
+    void undo();
+    /// All stay as sent from now on.
+    void leave_all(const std::string& why);
+    [[nodiscard]] bool leaves_all() const { return leaves_all_; }
+    /// This one has a flow of its own.
+    void leave(Port port) { left_.push_back(port); }
+
+    // --- time and state ---
+
+    /// Appends the holes of leases that are over.
+    void end_due(Time now, std::vector<Hole>& closed);
+    [[nodiscard]] std::optional<Time> next_due() const { return leases_.next_due(); }
+
+    [[nodiscard]] std::vector<Lease> leases() const;
+    [[nodiscard]] bool has_changes() const { return !changed_.empty(); }
+    /// Those that changed since this was asked last; ended ones have no holes.
+    [[nodiscard]] std::vector<Lease> take_changes();
+    /// Holes without a mapping are left out, and leases without holes.
+    void restore(Lease lease);
+
+  private:
+    struct Change {
+        LeaseName name;
+        std::optional<Lease> before;
+        std::vector<HoleKey> acquired;
+    };
+    struct Left {
+        Refusal why;
+        std::vector<Port> ports;
+    };
+
+    void recall_left(const Perspective& sender);
+    void leave(const Endpoint& inside, Reason reason);
+    void add_holes(const MediaKey& key, const Party& peer, std::vector<HoleKey>& holes) const;
+
+    MediaTable& media_;
+    const Settings& settings_;
+    KnownEndpoints known_;
+    LeaseBook leases_;
+    std::set<LeaseName> changed_;
+    TransactionTable<Left> left_before_;
+
+    // Of the packet under way.
+    std::vector<Change> changes_;
+    std::optional<Refusal> unreached_;
+    std::vector<Port> left_;  // these stay as sent, or have a flow of their own
+    bool leaves_all_ = false;
+    bool has_recalled_ = false;
+};
+
+}  // namespace sipnat
