@@ -41,6 +41,20 @@ TEST_F(Legs, AProxyThatTriesTheHostAgainAfterBusyHasANewCall) {
     EXPECT_NE(ok.text.find("m=audio 10000 "), std::string::npos);
 }
 
+TEST_F(Legs, APhoneThatAnswersBothWaysAlikeHasOneDialogWithOneEnd) {
+    for (const auto& text : {inbound_invite(), forked(inbound_invite())}) {
+        const auto invite = line.in(text);
+        (void)line.out(answer(invite.text, 200, "y", audio("192.168.77.2", 4000)));
+    }
+    auto alice = kAlice.with_peer_tag("b");
+    alice.tag = "y";
+    const auto bye = line.out(alice.request("BYE", 2));
+    const auto over = answer(bye.text, 200);
+    EXPECT_THAT(line.in(over).closed, SizeIs(4));
+    EXPECT_THAT(line.in(over).closed, IsEmpty());
+    EXPECT_EQ(gateway.engine.calls(), 0U);
+}
+
 TEST_F(Legs, APhoneThatTriesAnotherWayAfterAFailureHasANewCall) {
     const auto text = kAlice.request("INVITE", 1, audio("192.168.77.2", 4000));
     const auto first = line.out(text);
