@@ -20,20 +20,30 @@ const IpAddress& CallBook::charged(const Call& call) {
     return call.charged_to_inside ? call.inside : call.remote;
 }
 
+template <class Matches>
 std::optional<CallId> CallBook::find(const CallMessage& seen, const IpAddress& inside,
-                                     const IpAddress& remote) const {
+                                     const IpAddress& remote, Matches matches) const {
     const auto call_id = seen.message.value(sip::HeaderKind::call_id);
     const auto [first, last] = by_call_id_.equal_range(bucket(inside, remote, call_id));
-    std::optional<CallId> ended;
     for (auto entry = first; entry != last; ++entry) {
         const auto& call = slots_.at(entry->second).call;
         if (call.inside == inside && call.remote == remote && call.call_id == call_id &&
-            call.owns(seen)) {
-            if (call.state != Call::State::ended) return entry->second;
-            ended = entry->second;
+            call.owns(seen) && matches(call)) {
+            return entry->second;
         }
     }
-    return ended;
+    return std::nullopt;
+}
+
+std::optional<CallId> CallBook::find(const CallMessage& seen, const IpAddress& inside,
+                                     const IpAddress& remote) const {
+    return find(seen, inside, remote, [](const Call&) { return true; });
+}
+
+std::optional<CallId> CallBook::find_living(const CallMessage& seen, const IpAddress& inside,
+                                            const IpAddress& remote) const {
+    return find(seen, inside, remote,
+                [](const Call& call) { return call.state != Call::State::ended; });
 }
 
 const Call* CallBook::find(CallId id) const {

@@ -18,9 +18,13 @@ enum class CallId : std::uint64_t {};
 
 class CallBook {
   public:
-    /// The call of this message between these hosts, if there is one: rather a living one.
+    /// The call of this message between these hosts, if there is one.
     [[nodiscard]] std::optional<CallId> find(const CallMessage& seen, const IpAddress& inside,
                                              const IpAddress& remote) const;
+    /// The same, but none that has ended.
+    [[nodiscard]] std::optional<CallId> find_living(const CallMessage& seen,
+                                                    const IpAddress& inside,
+                                                    const IpAddress& remote) const;
     /// Nothing when a limit is reached: of the host that began the call, or of all. Calls from
     /// outside, whose sources can be forged, get no more than half of what there is in all.
     [[nodiscard]] std::optional<CallId> add(Call call, const Settings& settings);
@@ -50,6 +54,9 @@ class CallBook {
         Time wake = Time::max();  ///< of its one entry in wakes_; none: max
     };
 
+    template <class Matches>
+    [[nodiscard]] std::optional<CallId> find(const CallMessage& seen, const IpAddress& inside,
+                                             const IpAddress& remote, Matches matches) const;
     static const IpAddress& charged(const Call& call);
 
     void wake_at(CallId id, Slot& slot, Time time);

@@ -315,7 +315,7 @@ class Engine::Implementation {
             if (forwarded && !refusal) ports_.add_own(packet, perspective, reach.holes);
             const bool followed =
                 follow(packet, perspective, bodies, own, reach, refusal, now, scratch);
-            if (followed && ends_dialog(perspective.seen)) follow_twins(packet, perspective, now);
+            if (followed && ends_dialog(perspective.seen)) follow_twins(perspective, now);
             if (outgoing) {
                 // An answer is the asker's doing, who may be anybody: it makes no lease.
                 reached = followed ? !reach.holes.empty()
@@ -449,14 +449,18 @@ class Engine::Implementation {
     }
 
     /// Who answers two branches of an INVITE with one tag has that dialog in two calls.
-    void follow_twins(const Packet& packet, const Perspective& perspective, Time now) {
+    void follow_twins(const Perspective& perspective, Time now) {
         const auto& [inside, peer, seen] = perspective;
-        for (;;) {
-            const auto id = book_.find(seen, inside.real.address, peer.real.address);
-            if (!id || changes_.has(*id)) return;
-            std::optional<Refusal> refusal;
-            (void)follow(packet, perspective, {}, {}, {}, refusal, now,
-                         std::pmr::null_memory_resource());
+        while (const auto id = book_.find_living(seen, inside.real.address, peer.real.address)) {
+            if (changes_.has(*id)) return;
+            Change& change = changes_.next();
+            change = {*id, false, book_.at(*id), {}, false};
+            auto& call = book_.at(*id);
+            call.follow(seen, std::nullopt, std::nullopt, now);
+            open_wanted(call, change);
+            book_.schedule(*id);
+            note_changed(*id);
+            changes_.add();
         }
     }
 
