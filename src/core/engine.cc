@@ -303,7 +303,7 @@ class Engine::Implementation {
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
             const Perspective perspective{
                 inside, peer, {message, outgoing, names.from_tag, names.to_tag, names.branch}};
-            if (!bodies.empty() && !refusal) refusal = refused_before(perspective);
+            if (!refusal) refusal = refused_before(perspective);
             Reach reach;
             if (outgoing) {
                 if (!bodies.empty()) {
@@ -346,7 +346,7 @@ class Engine::Implementation {
         decision_.beyond_body = beyond_body(message);
         std::ranges::sort(decision_.edits, {}, [](const Edit& edit) { return edit.span.offset; });
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
-        if (refusal) {
+        if (refusal && (!read || !bodies.empty())) {
             apply(*refusal);
         } else if (const auto& left = ports_.unreached(); left && bodies.empty() && !reached) {
             decision_.reason = left->reason;
@@ -673,14 +673,8 @@ class Engine::Implementation {
             ports_.known().note_flow({answer.inside, answer.endpoint, true},
                                      view.receiver.real.address, view.transport, now);
             ports_.leave(answer.inside.port);
-        } else if (!kernel_refusal_) {
-            kernel_refusal_ = answer.text.empty() ? "too many attempts" : answer.text;
         } else {
-            // It asks for more without any media of its own: nothing is left to leave out.
-            decision_ = {};
-            decision_.reason = Reason::media_refused;
-            decision_.detail = answer.text;
-            return false;
+            kernel_refusal_ = answer.text.empty() ? "too many attempts" : answer.text;
         }
         return true;
     }
@@ -702,8 +696,8 @@ class Engine::Implementation {
         }
     }
 
-    /// A message that gets no media opens nothing, also not what its call has come to want
-    /// otherwise: the next one asks for that again.
+    /// A message that the kernel refused something opens nothing, also not what its call has come
+    /// to want otherwise: the next one asks for that again.
     void open_nothing() {
         if (decision_.open.empty()) return;
         decision_.open.clear();
