@@ -25,11 +25,6 @@ constexpr std::size_t kMostOutside = 16;
 constexpr std::size_t kMostNetworks = 64;
 constexpr std::size_t kLongestInterface = 15;  // IFNAMSIZ - 1
 
-bool is_host(const IpAddress& address) {
-    return !address.is_unspecified() && !address.is_loopback() && !address.is_multicast() &&
-           !address.is_limited_broadcast();
-}
-
 std::string quoted(std::string_view text) {
     return "\"" + std::string(text) + "\"";
 }
@@ -191,7 +186,7 @@ class Reader {
         for (const auto& element : *array) {
             const auto value = element.value_exact<std::string>();
             const auto address = value ? IpAddress::parse(*value) : std::nullopt;
-            if (!address || !is_host(*address)) {
+            if (!address || !address->is_host()) {
                 fault(&element, full_name + ": has to hold addresses like \"192.168.1.5\"");
                 return;
             }

@@ -112,13 +112,10 @@ void add_candidates(const sdp::Media& line, const MediaOwner& owner, OwnStream& 
 
 bool may_be_reached(const Endpoint& remote, const Party& peer, const Party& inside) {
     const auto& address = remote.address;
-    const bool unicast =
-        !address.is_unspecified() && !address.is_multicast() && !address.is_limited_broadcast();
     const bool ours = address == inside.shown.address || address == inside.real.address;
     const bool known = !address.is_private() || address == peer.real.address;
-    return remote.port >= kFirstUserPort && unicast && !address.is_loopback() &&
-           !address.is_link_local() && !ours && known &&
-           address.family() == inside.real.address.family();
+    return remote.port >= kFirstUserPort && address.is_host() && !address.is_link_local() &&
+           !ours && known && address.family() == inside.real.address.family();
 }
 
 void read_own_stream(const sdp::Media& line, const sdp::Connection* connection,

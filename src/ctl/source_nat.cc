@@ -11,8 +11,7 @@ constexpr std::uint16_t kLastPort = 65535;
 
 /// What no gateway forwards through its NAT.
 bool stays_on_the_link(const IpAddress& address) {
-    return address.is_multicast() || address.is_limited_broadcast() || address.is_link_local() ||
-           address.is_loopback() || address.is_unspecified();
+    return !address.is_host() || address.is_link_local();
 }
 
 }  // namespace

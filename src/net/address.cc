@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 
@@ -101,9 +102,15 @@ bool IpAddress::is_multicast() const {
     return family_ == Family::ipv4 ? has_prefix(bytes(), 0xe0, 0xf0) : bytes_[0] == 0xff;
 }
 
-bool IpAddress::is_limited_broadcast() const {
-    return family_ == Family::ipv4 &&
-           std::ranges::all_of(bytes(), [](std::uint8_t byte) { return byte == 0xff; });
+bool IpAddress::is_host() const {
+    if (is_multicast() || is_loopback()) return false;
+    if (family_ == Family::ipv4) {
+        const bool broadcast =
+            std::ranges::all_of(bytes(), [](std::uint8_t byte) { return byte == 0xff; });
+        return bytes_[0] != 0 && !broadcast;
+    }
+    static constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    return !is_unspecified() && !std::ranges::equal(bytes().first(12), kMapped);
 }
 
 bool IpAddress::is_private() const {

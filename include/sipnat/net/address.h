@@ -74,10 +74,12 @@ class IpAddress {
     [[nodiscard]] bool is_loopback() const;
     [[nodiscard]] bool is_link_local() const;
     [[nodiscard]] bool is_multicast() const;
-    /// 255.255.255.255; directed broadcasts are known to the routing table only.
-    [[nodiscard]] bool is_limited_broadcast() const;
     /// RFC 1918, RFC 6598 (100.64/10) and RFC 4193 addresses.
     [[nodiscard]] bool is_private() const;
+    /// One host's, as far as the address itself tells: not of this network (0/8, ::), not loopback,
+    /// multicast, 255.255.255.255 (other broadcasts are known to the routing table only), nor IPv4
+    /// written as IPv6 (RFC 6890).
+    [[nodiscard]] bool is_host() const;
 
     auto operator<=>(const IpAddress&) const = default;
     /// As the default does, but inlined.
