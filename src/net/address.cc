@@ -104,11 +104,7 @@ bool IpAddress::is_multicast() const {
 
 bool IpAddress::is_host() const {
     if (is_multicast() || is_loopback()) return false;
-    if (family_ == Family::ipv4) {
-        const bool broadcast =
-            std::ranges::all_of(bytes(), [](std::uint8_t byte) { return byte == 0xff; });
-        return bytes_[0] != 0 && !broadcast;
-    }
+    if (family_ == Family::ipv4) return bytes_[0] != 0 && bytes_[0] < 240;
     static constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     return !is_unspecified() && !std::ranges::equal(bytes().first(12), kMapped);
 }

@@ -77,8 +77,8 @@ class IpAddress {
     /// RFC 1918, RFC 6598 (100.64/10) and RFC 4193 addresses.
     [[nodiscard]] bool is_private() const;
     /// One host's, as far as the address itself tells: not of this network (0/8, ::), not loopback,
-    /// multicast, 255.255.255.255 (other broadcasts are known to the routing table only), nor IPv4
-    /// written as IPv6 (RFC 6890).
+    /// multicast or reserved (240/4, with 255.255.255.255; other broadcasts are known to the routing
+    /// table only), nor IPv4 written as IPv6 (RFC 6890).
     [[nodiscard]] bool is_host() const;
 
     auto operator<=>(const IpAddress&) const = default;
