@@ -1,7 +1,9 @@
 // A hash table that forgets: at most `capacity` entries, the one unused for longest goes first.
 //
-// For what strangers can make us remember. Nothing depends on an entry being there: each user of
-// this table has an answer for "forgotten".
+// For what strangers can make us remember, also when they choose keys that hash alike: no more than a
+// few of those are kept.
+//
+// Nothing depends on an entry being there: each user of this table has an answer for "forgotten".
 //
 // What forgotten entries leave is used again: once a table is full the heap is not asked for more. A
 // key may be stored as another type than that which one asks with, made of it and converted to it:
@@ -41,11 +43,13 @@ class BoundedTable {
         if (entries_.size() < capacity_) {
             entries_.emplace_front(key);
             index_.emplace(&entries_.front().key, entries_.begin());
+            thin_out(index_.bucket(&entries_.front().key));
         } else {
             auto index = index_.extract(&entries_.back().key);
             entries_.splice(entries_.begin(), entries_, std::prev(entries_.end()));
             entries_.front().key = key;
             index_.insert(std::move(index));
+            thin_out(index_.bucket(&entries_.front().key));
         }
         return entries_.front().value;
     }
@@ -76,6 +80,21 @@ class BoundedTable {
         bool operator()(const StoredKey* a, const Key& b) const { return b == *a; }
     };
     using Entries = std::pmr::list<Entry>;
+
+    /// Who makes up keys that hash alike makes each of them slow to find. By chance not even half as
+    /// many come together.
+    static constexpr std::size_t kMostAlike = 16;
+
+    void thin_out(std::size_t bucket) {
+        if (index_.bucket_size(bucket) <= kMostAlike) return;
+        for (auto at = index_.begin(bucket); at != index_.end(bucket); ++at) {
+            const auto entry = at->second;
+            if (entry == entries_.begin()) continue;
+            index_.erase(at->first);
+            entries_.erase(entry);
+            return;
+        }
+    }
 
     std::size_t capacity_;
     std::pmr::unsynchronized_pool_resource memory_;

@@ -120,29 +120,59 @@ bool is_muxed(const OwnStream& own, std::size_t index, const Negotiated<RemoteSt
     return answered && all_mux;
 }
 
+/// The holes that a call's media wants: all inbound ones, and of the outbound ones those that are
+/// asked for first.
+class Wanted {
+  public:
+    void add(const HoleKey& key) {
+        if (!key.remote) {
+            if (inbound_.empty()) inbound_.reserve(kUsualHoles);
+            inbound_.push_back(key);
+            return;
+        }
+        if (is_full()) return;
+        if (outbound_.empty()) outbound_.reserve(kUsualHoles);
+        const auto at = std::ranges::lower_bound(outbound_, key);
+        if (at == outbound_.end() || *at != key) outbound_.insert(at, key);
+    }
+    [[nodiscard]] bool is_full() const { return outbound_.size() >= kMostOutboundHoles; }
+
+    /// Sorted.
+    [[nodiscard]] std::vector<HoleKey> take() {
+        inbound_.insert(inbound_.end(), outbound_.begin(), outbound_.end());
+        std::ranges::sort(inbound_);
+        const auto repeated = std::ranges::unique(inbound_);
+        inbound_.erase(repeated.begin(), repeated.end());
+        return std::move(inbound_);
+    }
+
+  private:
+    std::vector<HoleKey> inbound_;
+    std::vector<HoleKey> outbound_;  // sorted
+};
+
 void want_stream(const OwnStream& own, std::size_t index, const Negotiated<RemoteStream>& remote,
-                 std::vector<HoleKey>& holes) {
+                 Wanted& wanted) {
     const auto count = is_muxed(own, index, remote)
                            ? std::min<std::size_t>(1, own.components.size())
                            : own.components.size();
     const auto want_outbound = [&](std::size_t component, const Endpoint& there) {
         if (component < count && number(there.port) != 0) {
-            holes.push_back({own.components[component], there});
+            wanted.add({own.components[component], there});
         }
     };
-    if (holes.empty() && count > 0) holes.reserve(kUsualHoles);
     for (std::size_t component = 0; component < count; ++component)
-        holes.push_back({own.components[component], std::nullopt});
+        wanted.add({own.components[component], std::nullopt});
+    for (const auto& candidate : own.candidates)
+        wanted.add({candidate, std::nullopt});
     for_each_session(remote, [&](const auto& streams) {
-        if (index >= streams.size()) return;
+        if (index >= streams.size() || wanted.is_full()) return;
         for (std::size_t component = 0; component < streams[index].components.size(); ++component) {
             want_outbound(component, streams[index].components[component]);
         }
         for (const auto& [component, there] : streams[index].candidates)
             want_outbound(component, there);
     });
-    for (const auto& candidate : own.candidates)
-        holes.push_back({candidate, std::nullopt});
 }
 
 bool is_dialog_end(int status) {
@@ -415,21 +445,15 @@ Time Call::next_deadline() const {
 }
 
 std::vector<HoleKey> Call::wanted() const {
-    std::vector<HoleKey> needed;
+    Wanted media;
     for (const auto& dialog : dialogs) {
         for_each_session(dialog.own, [&](const auto& own) {
             for (std::size_t i = 0; i < own.size(); ++i)
-                want_stream(own[i], i, dialog.remote, needed);
+                want_stream(own[i], i, dialog.remote, media);
         });
     }
-    std::ranges::sort(needed);
-    const auto repeated = std::ranges::unique(needed);
-    needed.erase(repeated.begin(), repeated.end());
+    auto needed = media.take();
     // Those of its signalling stay whatever there is of media.
-    std::size_t outbound = 0;
-    std::erase_if(needed, [&outbound](const HoleKey& key) {
-        return key.remote && ++outbound > kMostOutboundHoles;
-    });
     if (signalling.empty()) return needed;
     std::vector<HoleKey> all;
     std::ranges::set_union(needed, signalling, std::back_inserter(all));

@@ -16,6 +16,7 @@
 #include "core/gateway_flows.h"
 #include "core/header_rewriter.h"
 #include "core/media_plan.h"
+#include "core/registrations.h"
 #include "core/second_opinion.h"
 #include "core/spelling.h"
 #include "core/transaction_table.h"
@@ -146,7 +147,7 @@ class Engine::Implementation {
             }
             if (call.needs_counters(now)) {
                 due.idle.push_back({static_cast<std::uint64_t>(*id), media_flows(call)});
-                call.deadline = now + kIdleTime;  // if nobody answers
+                call.deadline = call.counted_by = now + kIdleTime;  // if nobody answers
             }
             call.expire(now);
             release(call, now, due.close);
@@ -154,6 +155,7 @@ class Engine::Implementation {
             note_changed(*id);
         }
         ports_.end_due(now, due.close);
+        registrations_.collect_due(now, due.keep_up);
         media_.collect_due(now, due);
         counters_.holes_closed += due.close.size();
         return due;
@@ -165,6 +167,8 @@ class Engine::Implementation {
             const auto id = static_cast<CallId>(answer.call);
             if (book_.find(id) == nullptr) continue;
             auto& call = book_.at(id);
+            // It has been spoken of since: what was counted before that says nothing.
+            if (call.deadline != call.counted_by) continue;
             call.learn_counted(answer.packets, now);
             release(call, now, closed);
             book_.schedule(id);
@@ -176,7 +180,8 @@ class Engine::Implementation {
 
     [[nodiscard]] std::optional<Time> next_due() const {
         std::optional<Time> next;
-        for (const auto& due : {book_.next_due(), ports_.next_due(), media_.next_due()}) {
+        for (const auto& due :
+             {book_.next_due(), ports_.next_due(), registrations_.next_due(), media_.next_due()}) {
             if (due) next = next ? std::min(*next, *due) : *due;
         }
         return next;
@@ -241,6 +246,7 @@ class Engine::Implementation {
     Settings settings_;
     MediaTable media_;
     CallBook book_;
+    Registrations registrations_;
     Counters counters_;
 
   private:
@@ -334,6 +340,8 @@ class Engine::Implementation {
         if (view.sender.inside) look(view.sender, view.receiver, true);
         if (view.receiver.inside) look(view.receiver, view.sender, false);
         ports_.note_registration(message, view, now, scratch);
+        registrations_.note(packet.flow.original, message, view, ports_.known(), settings_, now,
+                            scratch);
         gateway_flows_.note_message(packet, message, names.branch);
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 
@@ -817,6 +825,12 @@ std::size_t Engine::calls() const {
 }
 const MediaTable& Engine::media() const {
     return implementation_->media_;
+}
+std::vector<Binding> Engine::bindings() const {
+    std::vector<Binding> all;
+    for (const auto& [name, binding] : implementation_->registrations_.all())
+        all.push_back(binding);
+    return all;
 }
 SavedState Engine::save() const {
     return implementation_->save();

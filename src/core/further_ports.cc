@@ -47,7 +47,7 @@ Reach FurtherPorts::reach(const Packet& packet, const Perspective& sender,
         const auto* mapping = media_.find(key);
         const bool is_new = mapping == nullptr || mapping->uses.empty();
         // It has spoken from there already: that flow's outside port is this one's.
-        if (is_new && known_.by_real(inside, port, peer.real.address, transport, now)) continue;
+        if (is_new && known_.by_flow(inside, port, peer.real.address, transport, now)) continue;
         const auto mapped =
             media_.map(std::span(&key, 1), ExpectClass::signalling,
                        {packet.flow.original, packet.direction, key.inside.address});
@@ -158,14 +158,17 @@ void FurtherPorts::note_registration(const sip::Message& message, const NatView&
     const auto& inside = is_request ? view.sender : view.receiver;
     const auto& remote = is_request ? view.receiver : view.sender;
     if (!inside.translated()) return;
-    for (auto& lease :
-         leases_.of(inside.real.address, remote.real.address, lease_subject(message, scratch))) {
+    auto leases =
+        leases_.of(inside.real.address, remote.real.address, lease_subject(message, scratch));
+    if (leases.empty()) return;
+    const Expiries expiries(message, scratch);
+    for (auto& lease : leases) {
         const auto& mapping = lease.name.mapping;
         if (is_request) {
-            lease.asked = expiry_of(message, mapping.inside, kUsualExpiry).value_or(lease.asked);
+            lease.asked = expiries.of(mapping.inside, kUsualExpiry).value_or(lease.asked);
         } else {
             const auto& contact = media_.find(mapping)->outside;
-            const auto granted = expiry_of(message, contact, lease.asked).value_or(lease.asked);
+            const auto granted = expiries.of(contact, lease.asked).value_or(lease.asked);
             lease.until = now + granted + kTransactionTime;
             lease.saved_until = lease.until;
             changed_.insert(lease.name);

@@ -42,9 +42,19 @@ std::optional<Party> KnownEndpoints::by_real(const Party& inside, Port real,
     const Endpoint endpoint{inside.real.address, real};
     if (endpoint == inside.real) return inside;
     const auto* mapping = mappings_.find({inside.shown.address, transport, endpoint});
-    if (mapping != nullptr && mapping->media == ExpectClass::signalling && !mapping->uses.empty()) {
+    const bool is_fresh =
+        mapping != nullptr && mapping->uses.empty() && !mapping->unused_since;  // or refused
+    if (mapping != nullptr && mapping->media == ExpectClass::signalling && !is_fresh) {
         return Party{endpoint, mapping->outside, inside.inside};
     }
+    return by_flow(inside, real, remote, transport, now);
+}
+
+std::optional<Party> KnownEndpoints::by_flow(const Party& inside, Port real,
+                                             const IpAddress& remote, Transport transport,
+                                             Time now) {
+    const Endpoint endpoint{inside.real.address, real};
+    if (endpoint == inside.real) return inside;
     auto other = flow({endpoint, remote, transport}, now);
     const bool same_outside = other && other->shown.address == inside.shown.address;
     return same_outside ? other : std::nullopt;

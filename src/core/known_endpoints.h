@@ -25,8 +25,12 @@ class KnownEndpoints {
     /// A packet of a flow that `inside` opened to `remote`.
     void note_flow(const Party& inside, const IpAddress& remote, Transport transport, Time now);
 
-    /// What port `real` of the inside party's host is called by `remote`.
+    /// What port `real` of the inside party's host is called by `remote`, or was until a moment ago.
     [[nodiscard]] std::optional<Party> by_real(const Party& inside, Port real,
+                                               const IpAddress& remote, Transport transport,
+                                               Time now);
+    /// The same, if it has a flow to `remote`.
+    [[nodiscard]] std::optional<Party> by_flow(const Party& inside, Port real,
                                                const IpAddress& remote, Transport transport,
                                                Time now);
     /// Which endpoint of the inside party's host `remote` calls port `shown` of its outside address.

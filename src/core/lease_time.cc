@@ -19,8 +19,9 @@ using std::chrono::seconds;
 constexpr seconds kLongestExpiry = std::chrono::hours(24);
 constexpr std::size_t kLongestSubject = 256;
 
-/// delta-seconds (RFC 3261 25.1).
-std::optional<seconds> read_seconds(std::string_view text) {
+}  // namespace
+
+std::optional<seconds> delta_seconds(std::string_view text) {
     std::uint32_t value = 0;
     const auto* end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, value);
@@ -29,31 +30,37 @@ std::optional<seconds> read_seconds(std::string_view text) {
     return std::min(seconds(value), kLongestExpiry);
 }
 
-}  // namespace
-
-std::optional<seconds> expiry_of(const sip::Message& message, const Endpoint& contact,
-                                 seconds unsaid) {
+Expiries::Expiries(const sip::Message& message, std::pmr::memory_resource* memory)
+    : said_(memory),
+      general_(delta_seconds(message.value(HeaderKind::expires))),
+      is_request_(message.is_request()) {
     const auto text = message.text();
-    const auto general = read_seconds(message.value(HeaderKind::expires));
-    bool has_contact = false;
-    std::optional<seconds> longest;  // the phone may have registered there before, as another one
+    std::size_t left = sip::kMostAddresses;
     for (const auto& header : message.headers()) {
         if (header.kind != HeaderKind::contact) continue;
         sip::AddressReader values(text, header.value);
-        while (const auto value = values.next()) {
-            has_contact = true;
-            if (value->star) return general;
+        for (auto value = values.next(); value && left > 0; value = values.next(), --left) {
+            has_contact_ = true;
+            star_ = star_ || value->star;
             const auto uri = sip::parse_uri(text, value->uri);
-            if (!uri || !names(*uri, contact)) continue;
+            if (!uri) continue;
             const auto own = sip::find_parameter(text, value->params, "expires");
-            const auto said = own ? read_seconds(own->in(text)) : std::nullopt;
-            longest =
-                std::max(longest.value_or(seconds(0)), said.value_or(general.value_or(unsaid)));
+            said_.push_back({*uri, own ? delta_seconds(own->in(text)) : std::nullopt});
         }
     }
+}
+
+std::optional<seconds> Expiries::of(const Endpoint& contact, seconds unsaid) const {
+    if (star_) return general_;
+    std::optional<seconds> longest;  // the phone may have registered there before, as another one
+    for (const auto& [uri, expires] : said_) {
+        if (!names(uri, contact)) continue;
+        longest =
+            std::max(longest.value_or(seconds(0)), expires.value_or(general_.value_or(unsaid)));
+    }
     if (longest) return longest;
-    if (message.is_request()) return std::nullopt;
-    return has_contact ? seconds(0) : general;
+    if (is_request_) return std::nullopt;
+    return has_contact_ ? seconds(0) : general_;
 }
 
 std::pmr::string lease_subject(const sip::Message& message, std::pmr::memory_resource* memory) {
@@ -77,7 +84,7 @@ seconds lease_time(const sip::Message& message, bool in_contact) {
         case Method::subscribe:
         case Method::notify:
         case Method::refer:
-            return read_seconds(message.value(HeaderKind::expires)).value_or(kUsualExpiry) +
+            return delta_seconds(message.value(HeaderKind::expires)).value_or(kUsualExpiry) +
                    kTransactionTime;
         default:
             return kTransactionTime;

@@ -6,21 +6,44 @@
 #include <memory_resource>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/header_rewriter.h"
 #include "sipnat/sip/message.h"
+#include "sipnat/sip/uri.h"
 
 namespace sipnat {
 
 /// Of registrations and subscriptions that say nothing, and of the NOTIFYs that follow a REFER.
 inline constexpr std::chrono::hours kUsualExpiry{1};
 
-/// What a REGISTER asks for this Contact, or its 2xx grants it (RFC 3261 10.2.1.1, 10.3): seconds,
-/// at most a day; `unsaid` if it gives no number. Nothing if the message has no word of it, which of
-/// a 2xx that names other Contacts means none.
-[[nodiscard]] std::optional<std::chrono::seconds> expiry_of(const sip::Message& message,
-                                                            const Endpoint& contact,
-                                                            std::chrono::seconds unsaid);
+/// delta-seconds (RFC 3261 25.1), at most a day; nothing for other text.
+[[nodiscard]] std::optional<std::chrono::seconds> delta_seconds(std::string_view text);
+
+/// What a REGISTER asks for its Contacts, or its 2xx grants them (RFC 3261 10.2.1.1, 10.3). Of more
+/// than sip::kMostAddresses the first ones.
+class Expiries {
+  public:
+    /// `message` is used until this is done.
+    Expiries(const sip::Message& message, std::pmr::memory_resource* memory);
+
+    /// Seconds, at most a day; `unsaid` if it gives no number. Nothing if the message has no word of
+    /// this Contact, which of a 2xx that names other Contacts means none.
+    [[nodiscard]] std::optional<std::chrono::seconds> of(const Endpoint& contact,
+                                                         std::chrono::seconds unsaid) const;
+
+  private:
+    struct Said {
+        sip::Uri contact;
+        std::optional<std::chrono::seconds> expires;
+    };
+    std::pmr::vector<Said> said_;
+    std::optional<std::chrono::seconds> general_;
+    bool is_request_ = false;
+    bool has_contact_ = false;
+    bool star_ = false;
+};
 
 /// What a lease for this message is known by: of a REGISTER and its answers the address of record, in
 /// a form that is the same on both sides of the NAT. All others of a port share one, without a name.

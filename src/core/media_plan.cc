@@ -147,7 +147,11 @@ void read_own_stream(const sdp::Media& line, const sdp::Connection* connection,
     if (elsewhere || closed) {
         stream.components.resize(1);
     } else if (rtcp && owner.has(rtcp->parsed)) {
-        stream.components[1].inside.address = *rtcp->parsed;
+        if (owner.may_open(*rtcp->parsed, stream.components[1].transport)) {
+            stream.components[1].inside.address = *rtcp->parsed;
+        } else {
+            stream.components.resize(1);
+        }
     }
 }
 

@@ -82,6 +82,9 @@ Mapped MediaTable::map(std::span<const MediaKey> keys, ExpectClass media, const 
         const auto found = mappings_.find(key);
         if (found == mappings_.end()) {
             // RTCP on RTP's own port (a=rtcp beside a=rtcp-mux) is one component.
+            // Without NAT its port is its own, unless somebody's mapping has it.
+            const auto holder = find_outside(key.inside, key.transport);
+            if (!needs_port(key) && holder && *holder != key) return Mapped::no_port;
             if (missing.empty()) missing.reserve(keys.size());
             if (std::ranges::count(missing, key) == 0) missing.push_back(key);
         } else if (found->second.uses.empty() && found->second.unused_since) {
@@ -91,6 +94,10 @@ Mapped MediaTable::map(std::span<const MediaKey> keys, ExpectClass media, const 
             found->second.media = media;
         } else if (is_signalling(found->second.media) != is_signalling(media)) {
             return Mapped::no_port;
+        } else if (is_signalling(media)) {
+            // The phone may have been restarted, and the flow of before end any time.
+            found->second.master = anchor.master;
+            found->second.inside_sends = anchor.inside_sends;
         }
     }
     if (missing.empty()) return Mapped::done;
@@ -198,7 +205,8 @@ Hole MediaTable::hole(const HoleKey& key) const {
 void MediaTable::erase(const MediaKey& key) {
     const auto found = mappings_.find(key);
     if (needs_port(key)) pool_->give_back(found->second.outside, key.transport);
-    by_outside_.erase({found->second.outside, key.transport});
+    const auto leads = by_outside_.find({found->second.outside, key.transport});
+    if (leads != by_outside_.end() && leads->second == key) by_outside_.erase(leads);
     discharge(found->second.owner);
     mappings_.erase(found);
 }

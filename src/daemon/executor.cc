@@ -234,6 +234,17 @@ Result<std::set<Endpoint>> Executor::foreign_endpoints(const MediaTable& media) 
     return endpoints;
 }
 
+Result<void> Executor::keep_up(const MediaTable& media, Time /*now*/) {
+    std::vector<Expectation> needed;
+    for (const auto& [key, mapping] : media.mappings()) {
+        if (mapping.media != ExpectClass::signalling) continue;
+        for (const auto& use : mapping.uses) {
+            needed.push_back(to_expectation(media.hole({key, use.remote, use.from})));
+        }
+    }
+    return expectations_.renew(needed);
+}
+
 /// Guards the ports of these mappings, resting ones for their rest, and no others.
 Result<void> Executor::put_again(const MediaTable& media) {
     std::string flush;

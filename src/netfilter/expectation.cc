@@ -2,6 +2,7 @@
 
 #include <linux/netlink.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 
@@ -29,7 +30,7 @@ bool same_object(const Expectation& here, const Expectation& there) {
            (here.match.source.address == there.match.source.address ||
             (here.match.source.address.is_unspecified() &&
              there.match.source.address.is_unspecified())) &&
-           here.master == there.master;
+           (here.master == there.master || (here.translates && here.nat == there.nat));
 }
 
 }  // namespace
@@ -101,6 +102,29 @@ tl::expected<void, BatchError> Expectations::create_all(std::span<const Expectat
         }
     }
     return tl::unexpected(std::move(error));
+}
+
+Result<void> Expectations::renew(std::span<const Expectation> expectations) {
+    constexpr std::size_t kBatch = 64;
+    Result<void> result;
+    for (; !expectations.empty();
+         expectations = expectations.subspan(std::min(kBatch, expectations.size()))) {
+        const auto batch = expectations.first(std::min(kBatch, expectations.size()));
+        const std::uint32_t first = impl_->socket.next_sequence();
+        for (std::size_t i = 0; i < batch.size(); ++i) {
+            const std::uint32_t sequence = i == 0 ? first : impl_->socket.next_sequence();
+            encode_create_expectation(impl_->message, sequence, batch[i], Present::is_renewed);
+        }
+        std::vector<int> answers(batch.size(), 0);
+        const auto failed = impl_->socket.request_all(impl_->message, first, answers);
+        impl_->message.clear();
+        if (failed) return fail_errno("renew expectations", "", failed.value());
+        for (std::size_t i = 0; i < batch.size() && result; ++i) {
+            const bool masterless = answers[i] == ENOENT || answers[i] == EOPNOTSUPP;
+            if (answers[i] != 0 && !masterless) result = refused(batch[i], answers[i]);
+        }
+    }
+    return result;
 }
 
 Result<void> Expectations::remove(const Expectation& expectation) {

@@ -86,12 +86,14 @@ void encode_name(Buffer& out, unsigned message, std::uint32_t sequence, const Tu
 
 }  // namespace
 
-void encode_create_expectation(Buffer& out, std::uint32_t sequence,
-                               const Expectation& expectation) {
+void encode_create_expectation(Buffer& out, std::uint32_t sequence, const Expectation& expectation,
+                               Present present) {
+    const auto flags = static_cast<std::uint16_t>(NLM_F_CREATE | NLM_F_ACK |
+                                                  (present == Present::fails ? NLM_F_EXCL : 0));
     const Tuple match = with_one_family(expectation.match);
     append_message(out, kRoom, [&](char* place) {
-        nlmsghdr* message = begin(place, IPCTNL_MSG_EXP_NEW, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK,
-                                  sequence, match.destination.address.family());
+        nlmsghdr* message =
+            begin(place, IPCTNL_MSG_EXP_NEW, flags, sequence, match.destination.address.family());
         put_tuple(message, CTA_EXPECT_MASTER, expectation.master);
         put_tuple(message, CTA_EXPECT_TUPLE, match);
         put_tuple(message, CTA_EXPECT_MASK, mask_of(match));

@@ -20,7 +20,11 @@ struct DecodedExpectation {
     bool operator==(const DecodedExpectation&) const = default;
 };
 
-void encode_create_expectation(Buffer& out, std::uint32_t sequence, const Expectation& expectation);
+/// What to do with one that is there already (kernel: ctnetlink_new_expect): EEXIST, or its time
+/// begins anew.
+enum class Present : bool { fails, is_renewed };
+void encode_create_expectation(Buffer& out, std::uint32_t sequence, const Expectation& expectation,
+                               Present present = Present::fails);
 void encode_find_expectation(Buffer& out, std::uint32_t sequence, const Tuple& match);
 /// With an id only that very one.
 void encode_remove_expectation(Buffer& out, std::uint32_t sequence, const Tuple& match,

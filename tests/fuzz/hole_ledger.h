@@ -50,6 +50,10 @@ class HoleLedger {
             require(found != open_.end(), "only open holes are closed");
             auto opened = found->second;
             opened.shares_port = hole.shares_port;
+            if (is_signalling(hole)) {  // it moves to the flow that its port was named on last
+                opened.master = hole.master;
+                opened.inside_sends = hole.inside_sends;
+            }
             require(opened == hole, "a hole is closed as it was opened");
             open_.erase(found);
             if (hole.remote) continue;

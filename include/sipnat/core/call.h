@@ -149,6 +149,7 @@ struct Call {
     Time deadline{};              ///< it ends then, or is forgotten if it has ended
     bool media_prolongs = false;  ///< the deadline is a guess that packets of its media disprove
     std::optional<std::uint64_t> counted;  ///< packets of its media when they were last asked for
+    Time counted_by{};                     ///< the deadline that the last such question set
     Time saved_deadline{};                 ///< the one that was told to the state file last
     /// To the inside party's Contact and Via on other ports than its packets'. Until it ends.
     std::vector<HoleKey> signalling;

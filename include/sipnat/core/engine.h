@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "sipnat/base/time.h"
+#include "sipnat/core/binding.h"
 #include "sipnat/core/call.h"
 #include "sipnat/core/decision.h"
 #include "sipnat/core/lease.h"
@@ -118,6 +119,9 @@ class Engine {
     [[nodiscard]] const Counters& counters() const;
     [[nodiscard]] std::size_t calls() const;  ///< not ended ones
     [[nodiscard]] const MediaTable& media() const;
+
+    /// By flow, address of record and Contact.
+    [[nodiscard]] std::vector<Binding> bindings() const;
 
     [[nodiscard]] SavedState save() const;
     /// True when take_changes() would give something.

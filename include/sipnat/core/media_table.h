@@ -111,6 +111,7 @@ struct Due {
     std::vector<Hole> close;
     std::vector<MediaFlows> sweep;
     std::vector<IdleQuestion> idle;
+    std::vector<Tuple> keep_up;  ///< signalling flows (original tuples) whose entries must not end
 };
 
 enum class Mapped : std::uint8_t {
@@ -142,7 +143,8 @@ class MediaTable {
                                                        Transport transport) const;
     /// Makes sure that all of `keys`, the components of one stream in the order RTP, RTCP, RTP, …,
     /// have a mapping; new ones get ports in a row. Nothing is made unless all can be. No endpoint
-    /// has media and signalling at once: that is `no_port`.
+    /// has media and signalling at once: that is `no_port`. Signalling that is mapped already hangs
+    /// on the flow of `anchor` from now on.
     [[nodiscard]] Mapped map(std::span<const MediaKey> keys, ExpectClass media,
                              const Anchor& anchor);
 

@@ -43,7 +43,11 @@ class Expectations {
     [[nodiscard]] tl::expected<void, BatchError> create_all(
         std::span<const Expectation> expectations);
 
-    /// Removes this one and no other that covers the same packets; one that is gone already is a
+    /// Those that are there get a day more; those that are not are made, if their master is there.
+    /// What can't be is left out: the first cause but a missing master (ENOENT, EOPNOTSUPP).
+    [[nodiscard]] Result<void> renew(std::span<const Expectation> expectations);
+
+    /// Removes this one, also from another master than it names, and no other that covers the same packets; one that is gone already is a
     /// success. Flows that it made stay.
     [[nodiscard]] Result<void> remove(const Expectation& expectation);
 

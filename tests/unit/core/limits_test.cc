@@ -278,6 +278,19 @@ TEST(BoundedTable, StaysAtItsCapacity) {
     EXPECT_EQ(table.size(), 100U);
 }
 
+TEST(BoundedTable, KeepsAFewOfTheKeysThatHashAlike) {
+    struct Alike {
+        std::size_t operator()(int) const { return 7; }
+    };
+    BoundedTable<int, int, Alike> table(100);
+    for (int i = 0; i < 1000; ++i) {
+        table.put(i) = i;
+        ASSERT_NE(table.find(i), nullptr);
+        ASSERT_EQ(*table.find(i), i);
+    }
+    EXPECT_EQ(table.size(), 16U);
+}
+
 // What a phone wrote is forgotten at last; the canonical text serves then.
 TEST(Spelling, IsForgottenUnderAFloodAndNothingBreaks) {
     Gateway gateway;

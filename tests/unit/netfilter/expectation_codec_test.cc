@@ -61,6 +61,15 @@ TEST(ExpectationCodec, CreatesTheInboundOne) {
     )"));
 }
 
+TEST(ExpectationCodec, ARenewedOneMayBeThere) {
+    Buffer created, renewed;
+    encode_create_expectation(created, 1, inbound());
+    encode_create_expectation(renewed, 1, inbound(), Present::is_renewed);
+    auto header = created;
+    header.at(7) = 0x04;  // REQUEST|ACK|CREATE, no EXCL
+    EXPECT_EQ(renewed, header);
+}
+
 TEST(ExpectationCodec, CreatesOneWithoutNatNorFunction) {
     Expectation expectation = inbound();
     expectation.translates = false;

@@ -1,0 +1,242 @@
+#include "core/registrations.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <ranges>
+#include <utility>
+
+#include "core/endpoint_text.h"
+#include "core/lease_time.h"
+#include "sipnat/base/ascii.h"
+#include "sipnat/sip/uri.h"
+
+namespace sipnat {
+
+namespace {
+
+using sip::HeaderKind;
+using sip::Method;
+using std::chrono::seconds;
+
+/// Of what is remembered of a stranger's message.
+constexpr std::size_t kLongestName = 256;
+
+std::pmr::string user_at(std::string_view text, const sip::Uri& uri, std::string_view host,
+                         std::pmr::memory_resource* scratch) {
+    std::pmr::string name(uri.user.in(text).substr(0, kLongestName), scratch);
+    if (!name.empty()) name += '@';
+    const auto end = name.size();
+    name += host.substr(0, kLongestName);
+    std::transform(name.begin() + static_cast<std::ptrdiff_t>(end), name.end(),
+                   name.begin() + static_cast<std::ptrdiff_t>(end), lower);
+    return name;
+}
+
+std::pmr::string aor_of(const sip::Message& message, std::pmr::memory_resource* scratch) {
+    const auto text = message.text();
+    const auto to = sip::AddressReader(text, message.find(HeaderKind::to)->value).next();
+    const auto uri = to ? sip::parse_uri(text, to->uri) : std::nullopt;
+    if (!uri) return std::pmr::string(scratch);
+    return user_at(text, *uri, host_text(text, uri->host), scratch);
+}
+
+/// A Contact's values.
+struct Contacts {
+    struct Value {
+        std::pmr::string contact;  ///< as the inside party knows itself
+        std::optional<seconds> expires;
+    };
+    std::pmr::vector<Value> values;
+    bool star = false;
+    bool any = false;  ///< there is one, be it readable or not
+};
+
+/// What a Contact is called inside, whether the inside party wrote it or the registrar did. Empty for
+/// what is no SIP URI.
+std::pmr::string contact_of(std::string_view text, Span where, const Party& inside,
+                            const IpAddress& remote, Transport transport, KnownEndpoints& known,
+                            Time now, std::pmr::memory_resource* scratch) {
+    const auto uri = sip::parse_uri(text, where);
+    if (!uri) return std::pmr::string(scratch);
+    if (!uri->host.address) return user_at(text, *uri, uri->host.whole.in(text), scratch);
+    Endpoint endpoint{*uri->host.address, port_of(*uri)};
+    if (endpoint.address == inside.shown.address) {
+        const auto own = known.by_shown(inside, endpoint.port, remote, transport, now);
+        if (own) endpoint = own->real;
+    }
+    // As Endpoint::text() writes it, which asks the heap.
+    const bool is_ipv6 = endpoint.address.family() == Family::ipv6;
+    auto name = user_at(text, *uri, is_ipv6 ? "[" : "", scratch);
+    name += endpoint.address.text();
+    name += is_ipv6 ? "]:" : ":";
+    return name += std::to_string(number(endpoint.port));
+}
+
+Contacts contacts_of(const sip::Message& message, const Party& inside, const IpAddress& remote,
+                     Transport transport, KnownEndpoints& known, Time now,
+                     std::pmr::memory_resource* scratch) {
+    Contacts contacts{std::pmr::vector<Contacts::Value>(scratch)};
+    const auto text = message.text();
+    std::size_t left = sip::kMostAddresses;
+    for (const auto& header : message.headers()) {
+        if (header.kind != HeaderKind::contact) continue;
+        sip::AddressReader values(text, header.value);
+        for (auto value = values.next(); value && left > 0; value = values.next(), --left) {
+            contacts.any = true;
+            contacts.star = contacts.star || value->star;
+            auto contact =
+                contact_of(text, value->uri, inside, remote, transport, known, now, scratch);
+            if (contact.empty()) continue;
+            const auto expires = sip::find_parameter(text, value->params, "expires");
+            contacts.values.push_back(
+                {std::move(contact), expires ? delta_seconds(expires->in(text)) : std::nullopt});
+        }
+    }
+    return contacts;
+}
+
+}  // namespace
+
+void Registrations::note(const Tuple& flow, const sip::Message& message, const NatView& view,
+                         KnownEndpoints& known, const Settings& settings, Time now,
+                         std::pmr::memory_resource* scratch) {
+    if (message.method() != Method::reg || message.status() >= 300) return;
+    const bool is_request = message.is_request();
+    if (!is_request && message.status() < 200) return;
+    const auto& inside = is_request ? view.sender : view.receiver;
+    const auto& registrar = is_request ? view.receiver : view.sender;
+    if (!inside.inside) return;
+    const RequestKey key{{flow, message.cseq().number}, message.value(HeaderKind::call_id)};
+    if (!is_request) {
+        if (const auto* request = requests_.find(key)) {
+            accept(flow, *request, message, inside, registrar, known, settings, now, scratch);
+        }
+        return;
+    }
+    const auto general = delta_seconds(message.value(HeaderKind::expires));
+    const auto contacts =
+        contacts_of(message, inside, registrar.real.address, view.transport, known, now, scratch);
+    auto& request = requests_.put(key);
+    request.aor = aor_of(message, scratch);
+    request.removes_all = contacts.star;
+    request.contacts.clear();
+    for (const auto& [contact, expires] : contacts.values) {
+        request.contacts.emplace_back(contact, expires ? expires : general);
+    }
+}
+
+void Registrations::accept(const Tuple& flow, const Request& request, const sip::Message& answer,
+                           const Party& inside, const Party& registrar, KnownEndpoints& known,
+                           const Settings& settings, Time now, std::pmr::memory_resource* scratch) {
+    const auto general = delta_seconds(answer.value(HeaderKind::expires));
+    const auto listed =
+        contacts_of(answer, inside, registrar.real.address, flow.transport, known, now, scratch);
+    const auto granted = [&](std::string_view contact, const Asked* asked) -> seconds {
+        const auto unsaid = asked != nullptr ? asked->expires.value_or(kUsualExpiry) : kUsualExpiry;
+        const auto found = std::ranges::find(listed.values, contact, &Contacts::Value::contact);
+        if (found != listed.values.end()) return found->expires.value_or(general.value_or(unsaid));
+        // Some registrars name none at all, and mean what was asked.
+        const bool none = listed.any || asked == nullptr || unsaid == seconds(0);
+        return none ? seconds(0) : general.value_or(unsaid);
+    };
+    const auto of_record = [&](Bindings::iterator at) {
+        return at != bindings_.end() && at->first.flow == flow &&
+               at->first.aor == std::string_view(request.aor);
+    };
+    const auto is_asked = [&](std::string_view contact) {
+        return std::ranges::find(request.contacts, contact, &Asked::contact) !=
+               request.contacts.end();
+    };
+    // What the registrar lists is all there is (RFC 3261 10.3).
+    const bool is_told = listed.any || request.contacts.empty();
+    for (auto next = bindings_.lower_bound(Order::View{flow, request.aor, {}}); of_record(next);) {
+        const auto at = next++;
+        const auto& contact = at->first.contact;
+        if (request.removes_all) {
+            erase(at);
+        } else if (is_told && !is_asked(contact)) {
+            const auto time = granted(contact, nullptr);
+            if (time == seconds(0)) {
+                erase(at);
+            } else {
+                put(Order::view(at->first), inside, registrar, now + time, settings, now);
+            }
+        }
+    }
+    if (request.removes_all) return;
+    for (const auto& asked : request.contacts) {
+        const Order::View name{flow, request.aor, asked.contact};
+        const auto time = granted(asked.contact, &asked);
+        if (time != seconds(0)) {
+            put(name, inside, registrar, now + time, settings, now);
+        } else if (const auto at = bindings_.find(name); at != bindings_.end()) {
+            erase(at);
+        }
+    }
+}
+
+void Registrations::put(const Order::View& name, const Party& inside, const Party& registrar,
+                        Time until, const Settings& settings, Time now) {
+    if (const auto at = bindings_.find(name); at != bindings_.end()) {
+        auto& binding = at->second;
+        auto end = by_end_.extract({binding.until, &binding});
+        end.value().first = until;
+        by_end_.insert(std::move(end));
+        binding.until = until;
+        binding.inside = inside.real;
+        binding.outside = inside.shown;
+        binding.registrar = registrar.real;
+        return;
+    }
+    const auto& host = inside.real.address;
+    const auto of_host = per_host_.find(host);
+    const bool is_full =
+        of_host != per_host_.end() && of_host->second >= settings.bindings_per_host;
+    if (is_full || bindings_.size() >= settings.bindings) return;
+    const auto& [flow, aor, contact] = name;
+    if (kept_up_.insert(flow).second) to_keep_up_.emplace(now + kKeepUp, flow);
+    ++per_host_[host];
+    const BindingName stored{flow, std::string(aor), std::string(contact)};
+    const auto made = bindings_.emplace(
+        stored, Binding{stored, inside.real, inside.shown, registrar.real, until});
+    by_end_.emplace(until, &made.first->second);
+}
+
+void Registrations::erase(Bindings::iterator at) {
+    const auto of_host = per_host_.find(at->second.inside.address);
+    if (--of_host->second == 0) per_host_.erase(of_host);
+    by_end_.erase({at->second.until, &at->second});
+    bindings_.erase(at);
+}
+
+bool Registrations::has_any(const Tuple& flow) const {
+    const auto first = bindings_.lower_bound(Order::View{flow, {}, {}});
+    return first != bindings_.end() && first->first.flow == flow;
+}
+
+void Registrations::collect_due(Time now, std::vector<Tuple>& keep_up) {
+    while (!by_end_.empty() && by_end_.begin()->first <= now) {
+        erase(bindings_.find(by_end_.begin()->second->name));
+    }
+    while (!to_keep_up_.empty() && to_keep_up_.begin()->first <= now) {
+        const auto flow = to_keep_up_.extract(to_keep_up_.begin()).value().second;
+        if (!has_any(flow)) {
+            kept_up_.erase(flow);
+            continue;
+        }
+        keep_up.push_back(flow);
+        to_keep_up_.emplace(now + kKeepUp, flow);
+    }
+}
+
+std::optional<Time> Registrations::next_due() const {
+    std::optional<Time> next;
+    if (!by_end_.empty()) next = by_end_.begin()->first;
+    if (!to_keep_up_.empty()) {
+        const auto keep_up = to_keep_up_.begin()->first;
+        next = next ? std::min(*next, keep_up) : keep_up;
+    }
+    return next;
+}
+
+}  // namespace sipnat

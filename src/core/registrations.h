@@ -1,0 +1,116 @@
+// All bindings of inside parties, by what REGISTERs and their 2xx say (RFC 3261 10.2, 10.3).
+//
+// A REGISTER changes nothing by itself: it is remembered, and its 2xx on the same flow is taken as what
+// the registrar now has of this address of record. So 401, 407, 423 and all other failures leave what
+// is there, and so does whoever answers what was not asked.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <memory_resource>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/bounded_table.h"
+#include "core/known_endpoints.h"
+#include "core/text_key.h"
+#include "sipnat/core/binding.h"
+#include "sipnat/core/nat_view.h"
+#include "sipnat/core/settings.h"
+#include "sipnat/sip/message.h"
+
+namespace sipnat {
+
+/// So often the entry of a flow with bindings is kept up, which is less than it lasts without packets.
+inline constexpr std::chrono::minutes kKeepUp{20};
+
+class Registrations {
+    /// A name is found by views of its texts.
+    struct Order {
+        using is_transparent = void;
+        using View = std::tuple<const Tuple&, std::string_view, std::string_view>;
+        static View view(const BindingName& name) { return {name.flow, name.aor, name.contact}; }
+        static const View& view(const View& name) { return name; }
+
+        template <class A, class B>
+        bool operator()(const A& a, const B& b) const {
+            return view(a) < view(b);
+        }
+    };
+
+  public:
+    using Bindings = std::map<BindingName, Binding, Order>;
+
+    /// A REGISTER or an answer to one on this flow; all else is passed over. Bindings over the limits
+    /// of `settings` are left out, of a host or of all. `scratch` is used until this is done.
+    void note(const Tuple& flow, const sip::Message& message, const NatView& view,
+              KnownEndpoints& known, const Settings& settings, Time now,
+              std::pmr::memory_resource* scratch);
+
+    /// Ends the bindings whose time is up. Appends the flows whose entries have to be kept up.
+    void collect_due(Time now, std::vector<Tuple>& keep_up);
+    [[nodiscard]] std::optional<Time> next_due() const;
+
+    [[nodiscard]] const Bindings& all() const { return bindings_; }
+
+  private:
+    struct Asked {
+        using allocator_type = std::pmr::polymorphic_allocator<>;
+
+        Asked(std::string_view text, std::optional<std::chrono::seconds> time,
+              const allocator_type& memory)
+            : contact(text, memory), expires(time) {}
+        Asked(const Asked& other, const allocator_type& memory)
+            : Asked(other.contact, other.expires, memory) {}
+
+        std::pmr::string contact;
+        std::optional<std::chrono::seconds> expires;
+    };
+    struct Request {
+        using allocator_type = std::pmr::polymorphic_allocator<>;
+
+        explicit Request(const allocator_type& memory) : aor(memory), contacts(memory) {}
+
+        std::pmr::string aor;
+        std::pmr::vector<Asked> contacts;
+        bool removes_all = false;  ///< Contact: *
+    };
+    struct RequestName {
+        Tuple flow;
+        std::uint32_t cseq = 0;
+        bool operator==(const RequestName&) const = default;
+    };
+    struct RequestHash {
+        std::size_t operator()(const RequestName& name) const noexcept {
+            return hash_mix(std::hash<Tuple>{}(name.flow), name.cseq);
+        }
+    };
+    using RequestKey = TextKey<RequestName, RequestHash>;  // with the Call-ID
+
+    void accept(const Tuple& flow, const Request& request, const sip::Message& answer,
+                const Party& inside, const Party& registrar, KnownEndpoints& known,
+                const Settings& settings, Time now, std::pmr::memory_resource* scratch);
+    void put(const Order::View& name, const Party& inside, const Party& registrar, Time until,
+             const Settings& settings, Time now);
+    void erase(Bindings::iterator at);
+    [[nodiscard]] bool has_any(const Tuple& flow) const;
+
+    static constexpr std::size_t kMostRequests = 4096;  // whose answers are awaited
+
+    Bindings bindings_;
+    std::set<std::pair<Time, const Binding*>> by_end_;  // each stays where it is in bindings_
+    std::unordered_map<IpAddress, std::size_t> per_host_;
+    std::set<std::pair<Time, Tuple>> to_keep_up_;
+    std::set<Tuple> kept_up_;  // the flows in it, each once
+    BoundedTable<RequestKey, Request, RequestKey::Hash, RequestKey::Stored> requests_{
+        kMostRequests};
+};
+
+}  // namespace sipnat
