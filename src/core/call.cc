@@ -261,10 +261,10 @@ void Call::follow_request(const CallMessage& seen, Time now) {
         case Method::invite:
             if (is_of_initial_invite(seen) && state == State::ringing) {
                 if (dialogs.empty()) dialogs.emplace_back();
-                if (seen.by_inside()) {
+                if (seen.by_inside() && !from_outside) {
                     wait_for_silence(now);
                 } else {
-                    // Anybody's, until the inside party says something to it.
+                    // Anybody's, until the other party says something to it.
                     deadline = std::max(deadline, now + kTransactionTime);
                 }
             }

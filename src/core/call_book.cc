@@ -53,14 +53,13 @@ const Call* CallBook::find(CallId id) const {
 
 std::optional<CallId> CallBook::add(Call call, const Settings& settings) {
     auto& of_host = per_host_[charged(call)];
-    const bool strangers_full =
-        !call.charged_to_inside && from_outside_ >= (settings.calls + 1) / 2;
+    const bool strangers_full = call.from_outside && from_outside_ >= (settings.calls + 1) / 2;
     if (of_host >= settings.calls_per_host || slots_.size() >= settings.calls || strangers_full) {
         if (of_host == 0) per_host_.erase(charged(call));
         return std::nullopt;
     }
     ++of_host;
-    if (!call.charged_to_inside) ++from_outside_;
+    if (call.from_outside) ++from_outside_;
     const auto id = static_cast<CallId>(next_++);
     by_call_id_.emplace(bucket(call.inside, call.remote, call.call_id), id);
     slots_.emplace(id, Slot{std::move(call)});
@@ -71,7 +70,7 @@ void CallBook::erase(CallId id) {
     const auto& call = slots_.at(id).call;
     const auto of_host = per_host_.find(charged(call));
     if (--of_host->second == 0) per_host_.erase(of_host);
-    if (!call.charged_to_inside) --from_outside_;
+    if (call.from_outside) --from_outside_;
     const auto [first, last] =
         by_call_id_.equal_range(bucket(call.inside, call.remote, call.call_id));
     by_call_id_.erase(std::find_if(first, last, [id](const auto& e) { return e.second == id; }));

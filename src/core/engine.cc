@@ -339,7 +339,7 @@ class Engine::Implementation {
         };
         if (view.sender.inside) look(view.sender, view.receiver, true);
         if (view.receiver.inside) look(view.receiver, view.sender, false);
-        ports_.note_registration(message, view, now, scratch);
+        ports_.note_granted(message, view, now, scratch);
         registrations_.note(packet.flow.original, message, view, ports_.known(), settings_, now,
                             scratch);
         gateway_flows_.note_message(packet, message, names.branch);
@@ -403,7 +403,7 @@ class Engine::Implementation {
         if (id) {
             change.before = book_.at(*id);
         } else {
-            if (!begins_call(seen, !bodies.empty())) return false;
+            if (!begins_call(packet, perspective, !bodies.empty())) return false;
             id = book_.add(new_call(packet, perspective, now), settings_);
             if (!id) {
                 if (seen.outgoing && !bodies.empty())
@@ -420,6 +420,8 @@ class Engine::Implementation {
             !bodies.empty() && negotiates(seen.message.method()) && seen.message.status() < 300;
         if (describes && seen.outgoing && !refusal) {
             call.follow(seen, own, std::nullopt, now);
+            // Before any port is chosen: what the message names may not become another stream's.
+            claim(perspective.inside, bodies, seen.message.text(), now, scratch);
             const auto mapped =
                 call.state == Call::State::ended ? Mapped::done : map(call, own, scratch);
             if (mapped != Mapped::done) {
@@ -427,8 +429,6 @@ class Engine::Implementation {
                 hang_on(call, packet, seen);
                 refuse(perspective, reason_of(mapped), "", refusal);
                 call.follow(seen, std::nullopt, std::nullopt, now);
-            } else {
-                claim(perspective.inside, bodies, seen.message.text(), now, scratch);
             }
         } else if (describes && !seen.outgoing && !refusal) {
             read_remote_streams(bodies, seen.message.text(), perspective.peer, perspective.inside,
@@ -477,13 +477,24 @@ class Engine::Implementation {
         call.inside_sends = seen.outgoing ? packet.direction : opposite(packet.direction);
     }
 
+    /// The NAT tells which side is inside, or the gateway is one: without either the sender may be
+    /// anybody.
+    static bool is_from_inside(const Packet& packet, const Perspective& perspective) {
+        const bool tells = perspective.inside.translated() || perspective.peer.translated() ||
+                           packet.gateway != GatewayEnd::none;
+        return perspective.seen.outgoing && tells;
+    }
+
     /// An INVITE does; so does what can only be part of a call that began before this process.
-    static bool begins_call(const CallMessage& seen, bool has_session) {
+    static bool begins_call(const Packet& packet, const Perspective& perspective,
+                            bool has_session) {
+        const auto& seen = perspective.seen;
         const bool is_invite = seen.message.method() == Method::invite;
         if (seen.message.is_request() && is_invite && seen.to_tag.empty()) return true;
         // From outside anybody can send such a thing.
         const bool in_dialog = !seen.to_tag.empty() && seen.message.status() < 300;
-        return seen.outgoing && has_session && in_dialog && negotiates(seen.message.method());
+        return is_from_inside(packet, perspective) && has_session && in_dialog &&
+               negotiates(seen.message.method());
     }
 
     static Call new_call(const Packet& packet, const Perspective& perspective, Time now) {
@@ -494,6 +505,7 @@ class Engine::Implementation {
         call.call_id = seen.message.value(HeaderKind::call_id);
         call.inside_initiated = seen.by_inside();
         call.charged_to_inside = seen.outgoing;
+        call.from_outside = !is_from_inside(packet, perspective);
         call.initiator_tag = seen.from_tag;
         call.master = packet.flow.original;
         const bool begun_before = !seen.to_tag.empty() && (seen.message.is_request() ||
@@ -505,10 +517,10 @@ class Engine::Implementation {
             call.invite_cseq = seen.message.cseq().number;
             call.invite_branch = seen.branch;
         }
-        if (seen.outgoing) {
-            call.wait_for_silence(now);
-        } else {
+        if (call.from_outside) {
             call.deadline = now + kTransactionTime;
+        } else {
+            call.wait_for_silence(now);
         }
         return call;
     }

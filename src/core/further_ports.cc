@@ -150,9 +150,10 @@ void FurtherPorts::remember_left(const Perspective& sender) {
     if (unreached_) left_before_.put(sender) = {*unreached_, left_};
 }
 
-void FurtherPorts::note_registration(const sip::Message& message, const NatView& view, Time now,
-                                     std::pmr::memory_resource* scratch) {
-    if (message.method() != Method::reg || message.status() >= 300) return;
+void FurtherPorts::note_granted(const sip::Message& message, const NatView& view, Time now,
+                                std::pmr::memory_resource* scratch) {
+    const bool subscribes = is_subscription(message);
+    if ((!subscribes && message.method() != Method::reg) || message.status() >= 300) return;
     const bool is_request = message.is_request();
     if (!is_request && message.status() < 200) return;
     const auto& inside = is_request ? view.sender : view.receiver;
@@ -162,13 +163,18 @@ void FurtherPorts::note_registration(const sip::Message& message, const NatView&
         leases_.of(inside.real.address, remote.real.address, lease_subject(message, scratch));
     if (leases.empty()) return;
     const Expiries expiries(message, scratch);
+    const auto general = delta_seconds(message.value(sip::HeaderKind::expires));
+    // A subscription has one time, a registration one for each Contact.
+    const auto time_of = [&](const Endpoint& contact, std::chrono::seconds unsaid) {
+        return subscribes ? std::optional(general.value_or(unsaid)) : expiries.of(contact, unsaid);
+    };
     for (auto& lease : leases) {
         const auto& mapping = lease.name.mapping;
         if (is_request) {
-            lease.asked = expiries.of(mapping.inside, kUsualExpiry).value_or(lease.asked);
+            lease.asked = time_of(mapping.inside, kUsualExpiry).value_or(lease.asked);
         } else {
             const auto& contact = media_.find(mapping)->outside;
-            const auto granted = expiries.of(contact, lease.asked).value_or(lease.asked);
+            const auto granted = time_of(contact, lease.asked).value_or(lease.asked);
             lease.until = now + granted + kTransactionTime;
             lease.saved_until = lease.until;
             changed_.insert(lease.name);

@@ -59,9 +59,9 @@ class FurtherPorts {
     /// So that its retransmissions leave the same ones.
     void remember_left(const Perspective& sender);
 
-    /// A REGISTER asks how long its Contacts are to be called, and its 2xx says.
-    void note_registration(const sip::Message& message, const NatView& view, Time now,
-                           std::pmr::memory_resource* scratch);
+    /// A REGISTER or a subscription asks how long its Contact is to be reached, and its 2xx says.
+    void note_granted(const sip::Message& message, const NatView& view, Time now,
+                      std::pmr::memory_resource* scratch);
 
     // --- what the kernel says to it ---
 

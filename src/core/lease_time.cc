@@ -66,7 +66,10 @@ std::optional<seconds> Expiries::of(const Endpoint& contact, seconds unsaid) con
 std::pmr::string lease_subject(const sip::Message& message, std::pmr::memory_resource* memory) {
     const auto text = message.text();
     std::pmr::string subject(memory);
-    if (message.method() == Method::reg) {
+    if (is_subscription(message)) {
+        subject.append("CALL ").append(
+            message.value(HeaderKind::call_id).substr(0, kLongestSubject));
+    } else if (message.method() == Method::reg) {
         const auto to = sip::AddressReader(text, message.find(HeaderKind::to)->value).next();
         const auto uri = to ? sip::parse_uri(text, to->uri) : std::nullopt;
         if (uri) {
@@ -78,17 +81,14 @@ std::pmr::string lease_subject(const sip::Message& message, std::pmr::memory_res
     return subject;
 }
 
+bool is_subscription(const sip::Message& message) {
+    return message.method() == Method::subscribe || message.method() == Method::refer;
+}
+
 seconds lease_time(const sip::Message& message, bool in_contact) {
-    if (!in_contact) return kTransactionTime;
-    switch (message.method()) {
-        case Method::subscribe:
-        case Method::notify:
-        case Method::refer:
-            return delta_seconds(message.value(HeaderKind::expires)).value_or(kUsualExpiry) +
-                   kTransactionTime;
-        default:
-            return kTransactionTime;
-    }
+    if (!in_contact || message.method() != Method::notify) return kTransactionTime;
+    return delta_seconds(message.value(HeaderKind::expires)).value_or(kUsualExpiry) +
+           kTransactionTime;
 }
 
 }  // namespace sipnat

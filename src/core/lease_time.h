@@ -45,13 +45,17 @@ class Expiries {
     bool star_ = false;
 };
 
+/// SUBSCRIBE, and REFER, which is one too (RFC 6665 4.1, RFC 3515 2.4.4).
+[[nodiscard]] bool is_subscription(const sip::Message& message);
+
 /// What a lease for this message is known by: of a REGISTER and its answers the address of record, in
-/// a form that is the same on both sides of the NAT. All others of a port share one, without a name.
+/// a form that is the same on both sides of the NAT; of subscriptions the Call-ID. All others of a
+/// port share one, without a name.
 [[nodiscard]] std::pmr::string lease_subject(const sip::Message& message,
                                              std::pmr::memory_resource* memory);
 
-/// From this message of the inside party on. A REGISTER's Contact is waited for like an answer until
-/// its 2xx grants more.
+/// From this message of the inside party on. The Contact of a REGISTER or a subscription is waited for
+/// like an answer until the 2xx grants more.
 [[nodiscard]] std::chrono::seconds lease_time(const sip::Message& message, bool in_contact);
 
 }  // namespace sipnat

@@ -194,12 +194,13 @@ void put(std::string& out, const Dialog& dialog) {
 void put(std::string& out, const Call& call) {
     put_object(out, "inside", call.inside, "remote", call.remote, "call_id",
                std::string_view(call.call_id), "inside_initiated", call.inside_initiated,
-               "charged_to_inside", call.charged_to_inside, "initiator_tag",
-               std::string_view(call.initiator_tag), "master", call.master, "inside_sends",
-               call.inside_sends, "state", call.state, "invite_cseq", call.invite_cseq,
-               "invite_branch", std::string_view(call.invite_branch), "dialogs", call.dialogs,
-               "root_until", call.root_until, "deadline", call.deadline, "media_prolongs",
-               call.media_prolongs, "signalling", call.signalling, "holes", call.holes);
+               "charged_to_inside", call.charged_to_inside, "from_outside", call.from_outside,
+               "initiator_tag", std::string_view(call.initiator_tag), "master", call.master,
+               "inside_sends", call.inside_sends, "state", call.state, "invite_cseq",
+               call.invite_cseq, "invite_branch", std::string_view(call.invite_branch), "dialogs",
+               call.dialogs, "root_until", call.root_until, "deadline", call.deadline,
+               "media_prolongs", call.media_prolongs, "signalling", call.signalling, "holes",
+               call.holes);
 }
 
 void put(std::string& out, const Lease& lease) {
@@ -340,6 +341,7 @@ Call call_of(const Json& json) {
     call.call_id = text_of(json.at("call_id"));
     call.inside_initiated = json.at("inside_initiated");
     call.charged_to_inside = json.at("charged_to_inside");
+    call.from_outside = json.at("from_outside");
     call.initiator_tag = text_of(json.at("initiator_tag"));
     call.master = tuple_of(json.at("master"));
     call.inside_sends = enum_of(json.at("inside_sends"), FlowDirection::reply);

@@ -137,6 +137,7 @@ struct Call {
     std::string call_id;
     bool inside_initiated = false;
     bool charged_to_inside = false;  ///< the inside host sent what began it
+    bool from_outside = false;       ///< what began it came from outside, or perhaps did
     std::string initiator_tag;
     Tuple master;  ///< original tuple of the flow that its last message came on
     FlowDirection inside_sends = FlowDirection::original;

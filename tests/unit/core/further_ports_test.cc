@@ -195,13 +195,45 @@ TEST(FurtherPorts, ItsEndMayComeFromThatVeryPort) {
     EXPECT_EQ(gateway.wait(33s).close.size(), 2U);
 }
 
-TEST(FurtherPorts, SubscriptionsLastAsLongAsTheyAsk) {
+std::string subscribing(int cseq, std::string_view expires) {
+    return request("SUBSCRIBE", cseq,
+                   "Contact: <sip:alice@192.168.77.2:5062>\nEvent: dialog\nExpires: " +
+                       std::string(expires) + "\n");
+}
+
+TEST(FurtherPorts, SubscriptionsLastAsLongAsTheyAreGranted) {
     Gateway gateway;
-    const std::string head =
-        "Contact: <sip:alice@192.168.77.2:5062>\nEvent: dialog\nExpires: 900\n";
-    EXPECT_EQ(phone_line(gateway).out(request("SUBSCRIBE", 1, head)).opened.size(), 2U);
+    const auto line = phone_line(gateway);
+    const auto sent = line.out(subscribing(1, "86400"));
+    EXPECT_EQ(sent.opened.size(), 2U);
+    auto ok = answer(sent.text, 200, "n");
+    (void)line.in(ok.insert(ok.find("Content-Length"), "Expires: 900\r\n"));
     EXPECT_THAT(gateway.wait(931s).close, IsEmpty());
     EXPECT_EQ(gateway.wait(2s).close.size(), 2U);
+}
+
+TEST(FurtherPorts, ASubscriptionWithoutWordLastsAsLongAsItAsked) {
+    Gateway gateway;
+    const auto line = phone_line(gateway);
+    const auto sent = line.out(subscribing(1, "900"));
+    (void)line.in(answer(sent.text, 202, "n"));
+    EXPECT_THAT(gateway.wait(931s).close, IsEmpty());
+    EXPECT_EQ(gateway.wait(2s).close.size(), 2U);
+}
+
+TEST(FurtherPorts, ASubscriptionThatIsRefusedOrEndedIsOver) {
+    Gateway gateway;
+    const auto line = phone_line(gateway);
+    const auto refused = line.out(subscribing(1, "86400"));
+    (void)line.in(answer(refused.text, 489, "n"));
+    EXPECT_EQ(gateway.wait(33s).close.size(), 2U);
+
+    const auto sent = line.out(subscribing(2, "3600"));
+    (void)line.in(answer(sent.text, 200, "n"));
+    EXPECT_THAT(gateway.wait(33s).close, IsEmpty());
+    const auto ended = line.out(subscribing(3, "0"));
+    (void)line.in(answer(ended.text, 200, "n"));
+    EXPECT_EQ(gateway.wait(33s).close.size(), 2U);
 }
 
 TEST(FurtherPorts, ACallKeepsItsContactUntilItEnds) {

@@ -158,6 +158,24 @@ TEST(CallLimit, StrangersGetHalfOfAllAtMost) {
     EXPECT_EQ(invite(line, 9).decision.reason, Reason::call_limit);
 }
 
+// Without NAT both sides look alike: whoever sends may be the stranger.
+TEST(CallLimit, WhoeverSendsWithoutNatIsAStranger) {
+    Settings settings;
+    settings.calls = 8;
+    Gateway gateway(settings);
+    for (int i = 1; i <= 6; ++i) {
+        const auto host = "198.51.100." + std::to_string(i);
+        auto caller = kAlice.with_call_id(host);
+        const auto line = gateway.line(host + ":5060", host + ":5060", "203.0.114.5:5060");
+        (void)line.out(caller.request("INVITE", 1, audio(host, 4000)));
+        caller.peer_tag = "b";
+        (void)line.out(caller.with_call_id("x" + host).request("INVITE", 1, audio(host, 4000)));
+    }
+    EXPECT_EQ(gateway.engine.calls(), 4U);
+    (void)gateway.wait(33s);
+    EXPECT_EQ(gateway.engine.calls(), 0U);
+}
+
 TEST(CallLimit, AStrangersCallThatNobodyAnswersIsForgottenSoon) {
     Gateway gateway;
     const auto line = gateway.line();

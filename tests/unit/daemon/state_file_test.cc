@@ -167,15 +167,16 @@ void expect_same(const Dialog& one, const Dialog& other) {
 }
 
 void expect_same(const Call& one, const Call& other) {
-    const auto& [inside, remote, call_id, inside_initiated, charged_to_inside, initiator_tag,
-                 master, inside_sends, state, invite_cseq, invite_branch, dialogs, root_until,
-                 deadline, media_prolongs, counted, counted_by, saved_deadline, signalling,
-                 holes] = one;
+    const auto& [inside, remote, call_id, inside_initiated, charged_to_inside, from_outside,
+                 initiator_tag, master, inside_sends, state, invite_cseq, invite_branch, dialogs,
+                 root_until, deadline, media_prolongs, counted, counted_by, saved_deadline,
+                 signalling, holes] = one;
     EXPECT_EQ(inside, other.inside);
     EXPECT_EQ(remote, other.remote);
     EXPECT_EQ(call_id, other.call_id);
     EXPECT_EQ(inside_initiated, other.inside_initiated);
     EXPECT_EQ(charged_to_inside, other.charged_to_inside);
+    EXPECT_EQ(from_outside, other.from_outside);
     EXPECT_EQ(initiator_tag, other.initiator_tag);
     EXPECT_EQ(master, other.master);
     EXPECT_EQ(inside_sends, other.inside_sends);
