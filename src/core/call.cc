@@ -175,8 +175,13 @@ void want_stream(const OwnStream& own, std::size_t index, const Negotiated<Remot
     });
 }
 
-bool is_dialog_end(int status) {
-    return status == 481 || status == 408;
+/// The dialog itself, or the call in it, is not there. What is answered so to a subscription's messages
+/// ends that usage of the dialog only (RFC 5057 5.1).
+bool says_gone(const sip::Message& message) {
+    const auto status = message.status();
+    const auto method = message.method();
+    return (status == 481 || status == 408) && method != Method::notify &&
+           method != Method::subscribe && method != Method::refer;
 }
 
 }  // namespace
@@ -184,7 +189,7 @@ bool is_dialog_end(int status) {
 bool ends_dialog(const CallMessage& seen) {
     const auto status = seen.message.status();
     const bool is_of_bye = seen.message.method() == Method::bye;
-    return is_dialog_end(status) || (is_of_bye && status >= 200 && status < 300);
+    return says_gone(seen.message) || (is_of_bye && status >= 200 && status < 300);
 }
 
 bool Call::owns(const CallMessage& seen) const {
@@ -298,7 +303,7 @@ void Call::follow_response(const CallMessage& seen, Time now) {
         return;
     }
     if (seen.message.method() == Method::cancel) return;
-    if (is_dialog_end(status)) {
+    if (says_gone(seen.message)) {
         end_dialog(tag, now);
         return;
     }

@@ -7,7 +7,7 @@ namespace sipnat {
 
 namespace {
 
-constexpr std::uint16_t kMostPairs = 8;  // of m=audio 4000/8
+constexpr std::uint16_t kMostPairs = 8;  // of a remote party
 constexpr std::size_t kUsualComponents = 2;
 constexpr std::size_t kMostRemoteCandidates = 8;  // of one stream: two expectations a host are many
 
@@ -42,11 +42,18 @@ Port rtcp_port(const sdp::Media& media, int pair) {
     return above(media.port, 2 * pair + 1);
 }
 
-/// Ports past 65535 don't exist; those under 1024 are placeholders or servers.
-bool can_open(const sdp::Media& media, bool rtp) {
-    if (media.port < kFirstUserPort || media.setup == sdp::Setup::active) return false;
-    const int last = number(media.port) + (rtp ? 2 * media.count - 1 : 0);
-    return media.count <= kMostPairs && last <= 65535;
+/// Of m=audio 4000/8. More than a message may have are refused, however many.
+int pairs_of(const sdp::Media& media) {
+    return std::min<int>(media.count, kMostComponents + 1);
+}
+
+/// Ports past 65535 don't exist; those under 1024 are placeholders or servers. Nobody connects to who is
+/// active; over UDP that is only who speaks first (RFC 4145 4, RFC 8842 5.3).
+bool can_open(const sdp::Media& media, Transport transport, bool rtp) {
+    const bool connects = transport == Transport::tcp && media.setup == sdp::Setup::active;
+    if (media.port < kFirstUserPort || connects) return false;
+    const int last = number(media.port) + (rtp ? 2 * pairs_of(media) - 1 : 0);
+    return last <= 65535;
 }
 
 /// Calls `visit` with the port of each component: RTP, RTCP, RTP, …; one for what is not RTP.
@@ -56,7 +63,7 @@ void for_each_port(const sdp::Media& media, std::string_view text, Visit visit) 
         visit(media.port);
         return;
     }
-    for (int pair = 0; pair < media.count; ++pair) {
+    for (int pair = 0; pair < pairs_of(media); ++pair) {
         visit(above(media.port, 2 * pair));
         if (!media.rtcp_mux_only) visit(rtcp_port(media, pair));
     }
@@ -86,8 +93,11 @@ void add_outside_components(const sdp::Media& line, std::string_view text, const
 
 /// Its candidates follow the mapping of the stream: with a c= of somebody else (a STUN server's
 /// answer, a relay) the phone sees to itself.
-bool may_follow(const MediaOwner& owner, const sdp::Connection* connection) {
-    return is_unspecified(connection) || (connection != nullptr && owner.has(connection->parsed));
+bool may_follow(const MediaOwner& owner, const sdp::Connection* connection,
+                const OwnStream& stream) {
+    const bool is_ours = !stream.components.empty() && is(connection, owner.party().shown.address);
+    return is_unspecified(connection) || is_ours ||
+           (connection != nullptr && owner.has(connection->parsed));
 }
 
 std::optional<MediaKey> key_of(const sdp::Location& at, Transport transport,
@@ -127,18 +137,19 @@ void read_own_stream(const sdp::Media& line, const sdp::Connection* connection,
     stream.media = class_of(line.kind.in(text));
     stream.mux = line.rtcp_mux;
     stream.held = is_unspecified(connection);
-    if (can_open(line, contains_rtp(line.protocol.in(text)))) {
+    const auto transport = transport_of(line.protocol.in(text));
+    if (can_open(line, transport, contains_rtp(line.protocol.in(text)))) {
         if (stream.held) {
             add_inside_components(line, text, party, party.real.address, stream.components);
         } else if (connection != nullptr && owner.has(connection->parsed)) {
-            if (owner.may_open(*connection->parsed, transport_of(line.protocol.in(text)))) {
+            if (owner.may_open(*connection->parsed, transport)) {
                 add_inside_components(line, text, party, *connection->parsed, stream.components);
             }
         } else if (is(connection, party.shown.address)) {
             add_outside_components(line, text, owner, media, stream.components);
         }
     }
-    if (may_follow(owner, connection)) add_candidates(line, owner, stream);
+    if (may_follow(owner, connection, stream)) add_candidates(line, owner, stream);
     if (stream.components.size() < 2) return;
     // RTCP that goes to another host is not ours, and a=rtcp:9 is a placeholder.
     const auto& rtcp = line.rtcp_connection;
@@ -315,7 +326,7 @@ std::pmr::vector<Claim> read_claims(Bodies bodies, std::string_view text, const 
         }
         const auto protocol = line.protocol.in(text);
         if (!is(connection, owner.shown.address)) return;
-        if (!can_open(line, contains_rtp(protocol))) return;
+        if (!can_open(line, transport_of(protocol), contains_rtp(protocol))) return;
         for_each_port(line, text, [&](Port port) {
             claim({owner.shown.address, port}, transport_of(protocol));
         });
@@ -342,9 +353,9 @@ void rewrite_sdp(Bodies bodies, std::string_view text, const MediaOwner& sender,
     for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection* connection) {
         rewriter.address(line.connection, Place::sdp_connection);
         rewriter.address(line.rtcp_connection, Place::sdp_rtcp);
-        if (index < streams.size()) rewriter.ports(line, streams[index]);
-        ++index;
-        if (!may_follow(sender, connection)) return;
+        const auto& stream = streams[index++];
+        rewriter.ports(line, stream);
+        if (!may_follow(sender, connection, stream)) return;
         for (const auto& candidate : line.candidates)
             rewriter.candidate(candidate);
     });

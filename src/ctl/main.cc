@@ -3,10 +3,10 @@
 #include <type_traits>
 #include <variant>
 
+#include "ctl/ask.h"
 #include "ctl/options.h"
 #include "ctl/replay.h"
 #include "ctl/rewrite.h"
-#include "ctl/status.h"
 
 int main(int argc, char** argv) {
     using namespace sipnat::ctl;
@@ -16,8 +16,8 @@ int main(int argc, char** argv) {
             return rewrite(options);
         } else if constexpr (std::is_same_v<Chosen, ReplayOptions>) {
             return replay(options);
-        } else if constexpr (std::is_same_v<Chosen, StatusOptions>) {
-            return status(options);
+        } else if constexpr (std::is_same_v<Chosen, AskOptions>) {
+            return ask(options);
         } else if constexpr (std::is_same_v<Chosen, MissingCommand>) {
             std::cerr << "sipnatctl: \"" << options.name << "\" is not in this version\n";
             return Exit::usage;

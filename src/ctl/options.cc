@@ -1,6 +1,7 @@
 #include "ctl/options.h"
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdlib>
 #include <iostream>
 
@@ -63,11 +64,13 @@ CLI::App* add_replay(CLI::App& app, ReplayTexts& texts, ReplayOptions& options) 
         ->required()
         ->check(nat_validator())
         ->expected(1)
+        ->allow_extra_args(false)  // else it takes the file's name, too
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     replay->add_option("--sip-port", texts.ports, "UDP ports of SIP, on either side; repeatable")
         ->capture_default_str()
         ->check(CLI::Range(1, 65535))
         ->expected(1)
+        ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     replay->add_option("--out", options.out, "writes what a capture outside would show");
     replay->add_flag("--json", texts.json, "one JSON object a line instead, without a summary");
@@ -128,6 +131,15 @@ void complete(const RewriteTexts& texts, RewriteOptions& options) {
     options.output = texts.json ? Output::json : (texts.explain ? Output::explain : Output::plain);
 }
 
+/// In the order of Question.
+CLI::App* add_question(CLI::App& app, const char* name, const char* help, AskOptions& ask,
+                       bool& json) {
+    auto* command = app.add_subcommand(name, help);
+    command->add_flag("--json", json, "for programs");
+    command->add_option("--socket", ask.socket, "the daemon's control socket");
+    return command;
+}
+
 }  // namespace
 
 Options parse_options(int argc, const char* const* argv) {
@@ -143,17 +155,17 @@ Options parse_options(int argc, const char* const* argv) {
     ReplayOptions replay;
     const auto* replay_command = add_replay(app, replay_texts, replay);
 
-    StatusOptions status;
-    bool status_json = false;
+    AskOptions ask;
+    bool ask_json = false;
     const char* socket = std::getenv("SIPNAT_SOCKET");
-    status.socket = socket == nullptr ? kDefaultSocket : socket;
-    auto* status_command = app.add_subcommand("status", "What the daemon does, and in which mode");
-    status_command->add_flag("--json", status_json, "for programs");
-    status_command->add_option("--socket", status.socket, "the daemon's control socket");
+    ask.socket = socket == nullptr ? kDefaultSocket : socket;
+    const std::array questions{
+        add_question(app, "status", "What the daemon does, and in which mode", ask, ask_json),
+        add_question(app, "registrations", "Who is registered where, and for how long", ask,
+                     ask_json)};
 
     std::vector<CLI::App*> missing;
-    for (const char* name :
-         {"calls", "registrations", "media", "stats", "reload", "trace", "explain"}) {
+    for (const char* name : {"calls", "media", "stats", "reload", "trace", "explain"}) {
         auto* command = app.add_subcommand(name, "not in this version");
         command->allow_extras();
         command->group("");  // not shown in the help
@@ -184,9 +196,11 @@ Options parse_options(int argc, const char* const* argv) {
         complete(replay_texts, replay);
         return replay;
     }
-    if (status_command->parsed()) {
-        status.output = status_json ? Output::json : Output::plain;
-        return status;
+    for (std::size_t i = 0; i < questions.size(); ++i) {
+        if (!questions.at(i)->parsed()) continue;
+        ask.question = static_cast<Question>(i);
+        ask.output = ask_json ? Output::json : Output::plain;
+        return ask;
     }
     for (const auto* command : missing) {
         if (command->parsed()) return MissingCommand{command->get_name()};

@@ -37,7 +37,11 @@ struct ReplayOptions {
     std::string out;   ///< empty: none
 };
 
-struct StatusOptions {
+/// What the running daemon is asked for.
+enum class Question : std::uint8_t { status, registrations };
+
+struct AskOptions {
+    Question question = Question::status;
     Output output = Output::plain;
     std::string socket;
 };
@@ -47,7 +51,7 @@ struct MissingCommand {
     std::string name;
 };
 
-using Options = std::variant<RewriteOptions, ReplayOptions, StatusOptions, MissingCommand, Exit>;
+using Options = std::variant<RewriteOptions, ReplayOptions, AskOptions, MissingCommand, Exit>;
 
 /// The Exit means that there is nothing more to do (help was printed, or the fault).
 [[nodiscard]] Options parse_options(int argc, const char* const* argv);

@@ -14,6 +14,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/kernel_setup.h"
+#include "sipnat/control/registrations.h"
 #include "sipnat/control/status.h"
 #include "sipnat/netfilter/port_forwards.h"
 #include "sipnat/netfilter/ruleset.h"
@@ -279,6 +280,7 @@ void Daemon::run_timers(Time now) {
     if (!due || *due > now) return;
     const auto work = engine_.tick(now);
     close(work.close);
+    report(wiring_.gate->keep_flows(work.keep_up), "keep flows of registrations");
     to_sweep_.insert(to_sweep_.end(), work.sweep.begin(), work.sweep.end());
     to_count_.insert(to_count_.end(), work.idle.begin(), work.idle.end());
 }
@@ -379,6 +381,7 @@ int Daemon::poll_timeout(Time now) const {
 
 std::string Daemon::answer_control(std::string_view request) const {
     if (request == "status") return status();
+    if (request == "registrations") return registrations();
     return R"({"error":"no such request"})";
 }
 
@@ -403,6 +406,19 @@ void Daemon::add_maps_status(control::Status& status) const {
         status.warnings.push_back(
             fmt::format("{} messages passed unchanged: too many signalling mappings", refused));
     }
+}
+
+std::string Daemon::registrations() const {
+    const auto now = now_by_clock();
+    std::vector<control::Registration> all;
+    for (const auto& binding : engine_.bindings()) {
+        const auto left = std::chrono::duration_cast<std::chrono::seconds>(binding.until - now);
+        all.push_back({binding.name.aor, binding.name.contact, binding.inside.text(),
+                       binding.outside.text(), binding.registrar.text(),
+                       std::string(to_text(binding.name.flow.transport)),
+                       static_cast<std::uint64_t>(std::max<std::int64_t>(left.count(), 0))});
+    }
+    return control::to_json(all);
 }
 
 std::string Daemon::status() const {

@@ -53,6 +53,7 @@ class Daemon {
     [[nodiscard]] int poll_timeout(Time now) const;
     [[nodiscard]] std::string answer_control(std::string_view request) const;
     [[nodiscard]] std::string status() const;
+    [[nodiscard]] std::string registrations() const;
     void add_maps_status(control::Status& status) const;
 
     std::string config_file_;

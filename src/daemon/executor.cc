@@ -14,8 +14,6 @@ namespace {
 
 using Kind = KernelAnswer::Kind;
 
-constexpr std::uint32_t kEntryTimeout = 3600;  // seconds; every verdict of a call sets it again
-
 KernelAnswer refused_expectation(const Error& error) {
     auto answer = refused(error);
     // "Too many open files", as the kernel has it, sends an administrator the wrong way.
@@ -232,6 +230,10 @@ Result<std::set<Endpoint>> Executor::foreign_endpoints(const MediaTable& media) 
         if (inbound) endpoints->insert(expectation.match.destination);
     }
     return endpoints;
+}
+
+Result<void> Executor::keep_flows(std::span<const Tuple> flows) {
+    return daemon::keep_flows(conntrack_, flows);
 }
 
 Result<void> Executor::keep_up(const MediaTable& media, Time /*now*/) {

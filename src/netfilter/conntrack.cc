@@ -88,6 +88,18 @@ Result<FlowEntry> Conntrack::find(const Tuple& tuple) {
     return impl_->find(tuple).map([](DecodedFlow&& found) { return std::move(found.flow); });
 }
 
+Result<void> Conntrack::prolong(const Tuple& original, std::uint32_t seconds) {
+    const auto present = find(original);
+    if (!present) return tl::unexpected(present.error());
+    if (present->timeout >= seconds) return {};
+    const auto sequence = impl_->socket.next_sequence();
+    encode_prolong_flow(impl_->message, sequence, original, seconds);
+    if (const auto failed = impl_->request(sequence)) {
+        return fail_errno("prolong conntrack entry", original.text(), failed.value());
+    }
+    return {};
+}
+
 Result<void> Conntrack::remove(const Tuple& tuple) {
     const auto failed = impl_->remove(tuple, std::nullopt);
     if (failed && !is_gone(failed)) {

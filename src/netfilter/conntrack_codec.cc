@@ -92,6 +92,17 @@ void encode_create_flow(Buffer& out, std::uint32_t sequence, const FlowEntry& fl
     });
 }
 
+void encode_prolong_flow(Buffer& out, std::uint32_t sequence, const Tuple& original,
+                         std::uint32_t timeout) {
+    append_message(out, kRoom, [&](char* place) {
+        nlmsghdr* message =
+            begin(place, IPCTNL_MSG_CT_NEW, NLM_F_ACK, sequence, original.source.address.family());
+        put_tuple(message, CTA_TUPLE_ORIG, original);
+        mnl_attr_put_u32(message, CTA_TIMEOUT, htonl(timeout));
+        return message;
+    });
+}
+
 void encode_find_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple) {
     append_message(out, kRoom, [&](char* place) {
         nlmsghdr* message =

@@ -22,6 +22,9 @@ struct DecodedFlow {
 enum class KernelFilter : std::uint8_t { full, family_only };
 
 void encode_create_flow(Buffer& out, std::uint32_t sequence, const FlowEntry& flow);
+/// Without effect on anything but the timeout (kernel: ctnetlink_change_timeout).
+void encode_prolong_flow(Buffer& out, std::uint32_t sequence, const Tuple& original,
+                         std::uint32_t timeout);
 void encode_find_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple);
 /// With an id only that very entry.
 void encode_remove_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple,

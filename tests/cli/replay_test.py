@@ -306,6 +306,14 @@ class Faults(ReplayTest, unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("write capture /dev/full: ", done.stderr.decode())
 
+    def test_options_stand_before_and_behind_the_file(self):
+        path = self.capture(CALL)
+        usual = self.ctl("replay", path, *NAT, "--sip-port", "5060", "--json")
+        self.assertEqual((usual.returncode, usual.stderr), (0, b""))
+        for more in ([*NAT, path, "--sip-port", "5060", "--json"], ["--sip-port", "5060", *NAT, path, "--json"]):
+            done = self.ctl("replay", *more)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, usual.stdout, b""))
+
     def test_usage(self):
         path = self.capture(CALL)
         self.expect_usage(self.ctl("replay", path), "--nat")

@@ -7,6 +7,8 @@ Nothing is sent on its first flow any more, which ends, and what hangs on that f
 the Contact all the same, within the minute that sipnatd takes to look.
 """
 
+import json
+
 from lab import sip
 from lab.ua import UserAgent, register
 from lab.wait import wait_until
@@ -26,6 +28,10 @@ def run(lab):
         phone.sender = net["phone1"].udp_socket(41000)
         seen, _ = register(phone, provider)
         assert sip.uri_of(seen.message["Contact"]) == contact, f"the new flow moved the Contact to {seen.message['Contact']}"
+
+        known = json.loads(net.gateway.control("registrations", "--json"))["registrations"]
+        assert [(one["contact"], one["inside"]) for one in known] == [
+            ("alice@192.168.77.2:5062", "192.168.77.2:40000"), ("alice@192.168.77.2:5062", "192.168.77.2:41000")], f"registered: {known}"
 
         net.gateway.gateway.run("conntrack", "-D", "-p", "udp", "--orig-src", phone.endpoint[0], "--sport", "40000")
         wait_until(net.gateway.open_signalling, "the Contact's port to be open again", 90, state=net.gateway.state)

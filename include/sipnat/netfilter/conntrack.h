@@ -62,6 +62,10 @@ class Conntrack {
     /// The confirmed entry that has this tuple as its original or its reply. Code ENOENT: none.
     [[nodiscard]] Result<FlowEntry> find(const Tuple& tuple);
 
+    /// The entry with this original tuple lasts for at least `seconds` more without packets. Code
+    /// ENOENT: none.
+    [[nodiscard]] Result<void> prolong(const Tuple& original, std::uint32_t seconds);
+
     /// Removes the entry with this tuple in either direction; one that is gone already is a
     /// success.
     [[nodiscard]] Result<void> remove(const Tuple& tuple);

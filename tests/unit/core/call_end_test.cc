@@ -119,6 +119,14 @@ TEST_F(EstablishedCall, EndsWhenNobodyKnowsItAnyMore) {
     }
 }
 
+TEST_F(EstablishedCall, GoesOnWhenASubscriptionBesideItIsUnknown) {
+    for (const auto* method : {"NOTIFY", "SUBSCRIBE", "REFER"}) {
+        const auto request = line.in(kBob.request(method, 1));
+        EXPECT_THAT(line.out(answer(request.text, 481)).closed, IsEmpty()) << method;
+    }
+    EXPECT_EQ(gateway.engine.calls(), 1U);
+}
+
 TEST_F(EstablishedCall, GoesOnWhenItsByeIsRefused) {
     for (const int status : {401, 407, 403}) {
         const auto bye = line.out(kAliceInDialog.request("BYE", 2));

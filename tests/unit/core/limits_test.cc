@@ -140,6 +140,19 @@ TEST(CallLimit, ACallFromOutsideIsChargedToItsSender) {
     EXPECT_EQ(invite(line, 3).opened.size(), 2U) << "the phone has its own account";
 }
 
+TEST(MediaLimit, MorePortsThanAMessageMayHaveAreRefusedAtOnce) {
+    for (const auto* count : {"17", "300", "25000"}) {
+        Gateway gateway;
+        const auto body = crlf(
+            "v=0\no=- 1 1 IN IP4 192.168.77.2\ns=-\nc=IN IP4 192.168.77.2\nt=0 0\nm=audio 4000/" +
+            std::string(count) + " RTP/AVP 0\n");
+        const auto sent = gateway.line().out(kAlice.request("INVITE", 1, body));
+        EXPECT_EQ(sent.decision.reason, Reason::no_media_port) << count;
+        EXPECT_THAT(sent.opened, testing::IsEmpty()) << count;
+        EXPECT_TRUE(sent.text.ends_with(body)) << count;
+    }
+}
+
 TEST(CallLimit, StrangersGetHalfOfAllAtMost) {
     Settings settings;
     settings.calls = 4;

@@ -112,6 +112,19 @@ constexpr const char* kTuple = R"(
           1c00 0280 0500 0100 11 000000 0600 0200 13c6 0000 0600 0300 13c4 0000
 )";
 
+TEST(ConntrackCodec, ProlongsAnEntryThatIsThere) {
+    Buffer out;
+    encode_prolong_flow(out, 1, phone_flow().tuples.original, 600);
+    EXPECT_EQ(out, from_hex(R"(
+        50000000 0001 0500 01000000 00000000  # 80 bytes, CT_NEW, REQUEST|ACK, 1
+        02 00 0000                            # AF_INET
+        3400 0180                             # TUPLE_ORIG
+          1400 0180 0800 0100 0a000009 0800 0200 c633640a
+          1c00 0280 0500 0100 11 000000 0600 0200 13c6 0000 0600 0300 13c4 0000
+        0800 0700 00000258                    # TIMEOUT 600
+    )"));
+}
+
 TEST(ConntrackCodec, FindsAndRemovesByTuple) {
     const Tuple tuple = phone_flow().tuples.original;
     Buffer out;
