@@ -82,9 +82,6 @@ Mapped MediaTable::map(std::span<const MediaKey> keys, ExpectClass media, const 
         const auto found = mappings_.find(key);
         if (found == mappings_.end()) {
             // RTCP on RTP's own port (a=rtcp beside a=rtcp-mux) is one component.
-            // Without NAT its port is its own, unless somebody's mapping has it.
-            const auto holder = find_outside(key.inside, key.transport);
-            if (!needs_port(key) && holder && *holder != key) return Mapped::no_port;
             if (missing.empty()) missing.reserve(keys.size());
             if (std::ranges::count(missing, key) == 0) missing.push_back(key);
         } else if (found->second.uses.empty() && found->second.unused_since) {
@@ -205,6 +202,7 @@ Hole MediaTable::hole(const HoleKey& key) const {
 void MediaTable::erase(const MediaKey& key) {
     const auto found = mappings_.find(key);
     if (needs_port(key)) pool_->give_back(found->second.outside, key.transport);
+    // Without NAT its port may be another's as well: the kernel refuses that.
     const auto leads = by_outside_.find({found->second.outside, key.transport});
     if (leads != by_outside_.end() && leads->second == key) by_outside_.erase(leads);
     discharge(found->second.owner);

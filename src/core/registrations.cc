@@ -106,10 +106,11 @@ void Registrations::note(const Tuple& flow, const sip::Message& message, const N
     const auto& inside = is_request ? view.sender : view.receiver;
     const auto& registrar = is_request ? view.receiver : view.sender;
     if (!inside.inside) return;
-    const RequestKey key{{flow, message.cseq().number}, message.value(HeaderKind::call_id)};
+    const RequestKey key{{inside.real.address, registrar.real.address, message.cseq().number},
+                         message.value(HeaderKind::call_id)};
     if (!is_request) {
         if (const auto* request = requests_.find(key)) {
-            accept(flow, *request, message, inside, registrar, known, settings, now, scratch);
+            accept(*request, message, known, settings, now, scratch);
         }
         return;
     }
@@ -117,6 +118,9 @@ void Registrations::note(const Tuple& flow, const sip::Message& message, const N
     const auto contacts =
         contacts_of(message, inside, registrar.real.address, view.transport, known, now, scratch);
     auto& request = requests_.put(key);
+    request.flow = flow;
+    request.inside = inside;
+    request.registrar = registrar;
     request.aor = aor_of(message, scratch);
     request.removes_all = contacts.star;
     request.contacts.clear();
@@ -125,9 +129,12 @@ void Registrations::note(const Tuple& flow, const sip::Message& message, const N
     }
 }
 
-void Registrations::accept(const Tuple& flow, const Request& request, const sip::Message& answer,
-                           const Party& inside, const Party& registrar, KnownEndpoints& known,
-                           const Settings& settings, Time now, std::pmr::memory_resource* scratch) {
+void Registrations::accept(const Request& request, const sip::Message& answer,
+                           KnownEndpoints& known, const Settings& settings, Time now,
+                           std::pmr::memory_resource* scratch) {
+    const auto& flow = request.flow;
+    const auto& inside = request.inside;
+    const auto& registrar = request.registrar;
     const auto general = delta_seconds(answer.value(HeaderKind::expires));
     const auto listed =
         contacts_of(answer, inside, registrar.real.address, flow.transport, known, now, scratch);

@@ -1,7 +1,7 @@
 // All bindings of inside parties, by what REGISTERs and their 2xx say (RFC 3261 10.2, 10.3).
 //
-// A REGISTER changes nothing by itself: it is remembered, and its 2xx on the same flow is taken as what
-// the registrar now has of this address of record. So 401, 407, 423 and all other failures leave what
+// A REGISTER changes nothing by itself: it is remembered, and its 2xx between the same hosts is taken as
+// what the registrar now has of this address of record. So 401, 407, 423 and all other failures leave what
 // is there, and so does whoever answers what was not asked.
 #pragma once
 
@@ -78,24 +78,30 @@ class Registrations {
 
         explicit Request(const allocator_type& memory) : aor(memory), contacts(memory) {}
 
+        Tuple flow;
+        Party inside;
+        Party registrar;
         std::pmr::string aor;
         std::pmr::vector<Asked> contacts;
         bool removes_all = false;  ///< Contact: *
     };
+    /// The answer may come on another flow: to the port that the Via names (RFC 3261 18.2.2).
     struct RequestName {
-        Tuple flow;
+        IpAddress inside;
+        IpAddress registrar;
         std::uint32_t cseq = 0;
         bool operator==(const RequestName&) const = default;
     };
     struct RequestHash {
         std::size_t operator()(const RequestName& name) const noexcept {
-            return hash_mix(std::hash<Tuple>{}(name.flow), name.cseq);
+            return hash_mix(hash_mix(std::hash<IpAddress>{}(name.inside),
+                                     std::hash<IpAddress>{}(name.registrar)),
+                            name.cseq);
         }
     };
     using RequestKey = TextKey<RequestName, RequestHash>;  // with the Call-ID
 
-    void accept(const Tuple& flow, const Request& request, const sip::Message& answer,
-                const Party& inside, const Party& registrar, KnownEndpoints& known,
+    void accept(const Request& request, const sip::Message& answer, KnownEndpoints& known,
                 const Settings& settings, Time now, std::pmr::memory_resource* scratch);
     void put(const Order::View& name, const Party& inside, const Party& registrar, Time until,
              const Settings& settings, Time now);

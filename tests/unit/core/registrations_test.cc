@@ -9,7 +9,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-
 std::string registering(int cseq, std::string_view more, std::string_view aor = "alice@example.com",
                         std::string_view call_id = "r-1") {
     const auto number = std::to_string(cseq);
@@ -162,6 +161,19 @@ TEST_F(Bindings, KnowAContactOnAPortOfItsOwn) {
     const auto sent = line.out(registering(1, "Contact: <sip:alice@192.168.77.2:5062>\n"));
     (void)line.in(answered(sent.text, 200, "Contact: <sip:alice@203.0.113.1:10000>;expires=60\n"));
     EXPECT_THAT(known(), ElementsAre("alice@example.com alice@192.168.77.2:5062 60"));
+}
+
+// Without rport the answer goes to the port that the Via names (RFC 3261 18.2.2): another flow.
+TEST_F(Bindings, AreOfTheRegistersFlowWhereverItsAnswerComes) {
+    const std::string contact = "Contact: <sip:alice@192.168.77.2:5062>\n";
+    auto text = registering(1, contact);
+    text.replace(text.find("192.168.77.2;rport"), 18, "192.168.77.2:5062");
+    const auto sent = line.out(text);
+    auto listening = gateway.forwarded("192.168.77.2:5062", "203.0.113.1:10000");
+    (void)listening.in(
+        answered(sent.text, 200, "Contact: <sip:alice@203.0.113.1:10000>;expires=60\n"));
+    EXPECT_THAT(known(), ElementsAre("alice@example.com alice@192.168.77.2:5062 60"));
+    EXPECT_EQ(gateway.engine.bindings().front().inside.port, Port{5060});
 }
 
 TEST_F(Bindings, KeepTheirFlowUp) {
