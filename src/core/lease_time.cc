@@ -34,20 +34,13 @@ Expiries::Expiries(const sip::Message& message, std::pmr::memory_resource* memor
     : said_(memory),
       general_(delta_seconds(message.value(HeaderKind::expires))),
       is_request_(message.is_request()) {
-    const auto text = message.text();
-    std::size_t left = sip::kMostAddresses;
-    for (const auto& header : message.headers()) {
-        if (header.kind != HeaderKind::contact) continue;
-        sip::AddressReader values(text, header.value);
-        for (auto value = values.next(); value && left > 0; value = values.next(), --left) {
-            has_contact_ = true;
-            star_ = star_ || value->star;
-            const auto uri = sip::parse_uri(text, value->uri);
-            if (!uri) continue;
-            const auto own = sip::find_parameter(text, value->params, "expires");
-            said_.push_back({*uri, own ? delta_seconds(own->in(text)) : std::nullopt});
+    for_each_contact(message, [&](const sip::AddressValue& value, std::optional<seconds> expires) {
+        has_contact_ = true;
+        star_ = star_ || value.star;
+        if (const auto uri = sip::parse_uri(message.text(), value.uri)) {
+            said_.push_back({*uri, expires});
         }
-    }
+    });
 }
 
 std::optional<seconds> Expiries::of(const Endpoint& contact, seconds unsaid) const {

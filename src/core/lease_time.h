@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <memory_resource>
 #include <optional>
 #include <string>
@@ -20,6 +21,21 @@ inline constexpr std::chrono::hours kUsualExpiry{1};
 
 /// delta-seconds (RFC 3261 25.1), at most a day; nothing for other text.
 [[nodiscard]] std::optional<std::chrono::seconds> delta_seconds(std::string_view text);
+
+/// Calls `visit` with each Contact and its expires parameter, of a message at most sip::kMostAddresses.
+template <class Visit>
+void for_each_contact(const sip::Message& message, Visit visit) {
+    const auto text = message.text();
+    std::size_t left = sip::kMostAddresses;
+    for (const auto& header : message.headers()) {
+        if (header.kind != sip::HeaderKind::contact) continue;
+        sip::AddressReader values(text, header.value);
+        for (auto value = values.next(); value && left > 0; value = values.next(), --left) {
+            const auto expires = sip::find_parameter(text, value->params, "expires");
+            visit(*value, expires ? delta_seconds(expires->in(text)) : std::nullopt);
+        }
+    }
+}
 
 /// What a REGISTER asks for its Contacts, or its 2xx grants them (RFC 3261 10.2.1.1, 10.3). Of more
 /// than sip::kMostAddresses the first ones.

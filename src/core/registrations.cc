@@ -76,22 +76,13 @@ Contacts contacts_of(const sip::Message& message, const Party& inside, const IpA
                      Transport transport, KnownEndpoints& known, Time now,
                      std::pmr::memory_resource* scratch) {
     Contacts contacts{std::pmr::vector<Contacts::Value>(scratch)};
-    const auto text = message.text();
-    std::size_t left = sip::kMostAddresses;
-    for (const auto& header : message.headers()) {
-        if (header.kind != HeaderKind::contact) continue;
-        sip::AddressReader values(text, header.value);
-        for (auto value = values.next(); value && left > 0; value = values.next(), --left) {
-            contacts.any = true;
-            contacts.star = contacts.star || value->star;
-            auto contact =
-                contact_of(text, value->uri, inside, remote, transport, known, now, scratch);
-            if (contact.empty()) continue;
-            const auto expires = sip::find_parameter(text, value->params, "expires");
-            contacts.values.push_back(
-                {std::move(contact), expires ? delta_seconds(expires->in(text)) : std::nullopt});
-        }
-    }
+    for_each_contact(message, [&](const sip::AddressValue& value, std::optional<seconds> expires) {
+        contacts.any = true;
+        contacts.star = contacts.star || value.star;
+        auto contact =
+            contact_of(message.text(), value.uri, inside, remote, transport, known, now, scratch);
+        if (!contact.empty()) contacts.values.push_back({std::move(contact), expires});
+    });
     return contacts;
 }
 
@@ -201,7 +192,9 @@ void Registrations::put(const Order::View& name, const Party& inside, const Part
         of_host != per_host_.end() && of_host->second >= settings.bindings_per_host;
     if (is_full || bindings_.size() >= settings.bindings) return;
     const auto& [flow, aor, contact] = name;
-    if (kept_up_.insert(flow).second) to_keep_up_.emplace(now + kKeepUp, flow);
+    if (const auto [kept, is_new] = kept_up_.try_emplace(flow, now + kKeepUp); is_new) {
+        to_keep_up_.emplace(kept->second, flow);
+    }
     ++per_host_[host];
     const BindingName stored{flow, std::string(aor), std::string(contact)};
     const auto made = bindings_.emplace(
@@ -213,7 +206,12 @@ void Registrations::erase(Bindings::iterator at) {
     const auto of_host = per_host_.find(at->second.inside.address);
     if (--of_host->second == 0) per_host_.erase(of_host);
     by_end_.erase({at->second.until, &at->second});
+    const auto flow = at->first.flow;
     bindings_.erase(at);
+    if (has_any(flow)) return;
+    const auto kept = kept_up_.find(flow);
+    to_keep_up_.erase({kept->second, flow});
+    kept_up_.erase(kept);
 }
 
 bool Registrations::has_any(const Tuple& flow) const {
@@ -226,13 +224,11 @@ void Registrations::collect_due(Time now, std::vector<Tuple>& keep_up) {
         erase(bindings_.find(by_end_.begin()->second->name));
     }
     while (!to_keep_up_.empty() && to_keep_up_.begin()->first <= now) {
-        const auto flow = to_keep_up_.extract(to_keep_up_.begin()).value().second;
-        if (!has_any(flow)) {
-            kept_up_.erase(flow);
-            continue;
-        }
+        auto kept = to_keep_up_.extract(to_keep_up_.begin());
+        const auto& flow = kept.value().second;
         keep_up.push_back(flow);
-        to_keep_up_.emplace(now + kKeepUp, flow);
+        kept.value().first = kept_up_.at(flow) = now + kKeepUp;
+        to_keep_up_.insert(std::move(kept));
     }
 }
 

@@ -114,7 +114,7 @@ class Registrations {
     std::set<std::pair<Time, const Binding*>> by_end_;  // each stays where it is in bindings_
     std::unordered_map<IpAddress, std::size_t> per_host_;
     std::set<std::pair<Time, Tuple>> to_keep_up_;
-    std::set<Tuple> kept_up_;  // the flows in it, each once
+    std::map<Tuple, Time> kept_up_;  // the flows in it: those that have bindings
     BoundedTable<RequestKey, Request, RequestKey::Hash, RequestKey::Stored> requests_{
         kMostRequests};
 };

@@ -189,6 +189,13 @@ TEST_F(Bindings, KeepTheirFlowUp) {
     EXPECT_FALSE(gateway.engine.next_due());
 }
 
+TEST_F(Bindings, ThatAreOverLeaveNothingBehind) {
+    enrol(1, kContact, kListed);
+    EXPECT_TRUE(gateway.engine.next_due());
+    enrol(2, std::string(kContact) + "Expires: 0\n", "");
+    EXPECT_FALSE(gateway.engine.next_due());
+}
+
 TEST_F(Bindings, AreLimitedForAHostAndForAll) {
     Settings settings;
     settings.bindings_per_host = 2;
