@@ -47,6 +47,7 @@ Status read(const Json& json) {
     json.at("short_lengths").get_to(status.short_lengths);
     json.at("broken_digests").get_to(status.broken_digests);
     json.at("unreachable_msrp").get_to(status.unreachable_msrp);
+    json.at("other_family").get_to(status.other_family);
     for (const auto& [reason, count] : json.at("packets").items()) {
         status.packets.emplace_back(reason, count.get<std::uint64_t>());
     }
@@ -82,6 +83,7 @@ std::string to_json(const Status& status) {
                  {"short_lengths", status.short_lengths},
                  {"broken_digests", status.broken_digests},
                  {"unreachable_msrp", status.unreachable_msrp},
+                 {"other_family", status.other_family},
                  {"packets", packets_json(status)}};
     if (status.expect_max) json["expect_max"] = *status.expect_max;
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -138,6 +140,10 @@ std::string to_text(const Status& status) {
     if (status.unreachable_msrp > 0) {
         line("msrp", fmt::format("{} paths name an inside address, without msrp-cema",
                                  status.unreachable_msrp));
+    }
+    if (status.other_family > 0) {
+        line("family", fmt::format("{} messages have media of another family than they came over",
+                                   status.other_family));
     }
     for (const auto& warning : status.warnings)
         line("warning", warning);

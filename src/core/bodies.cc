@@ -10,6 +10,26 @@ namespace sipnat {
 
 using sip::HeaderKind;
 
+namespace {
+
+/// `written` says how long `body` is.
+void set_length(Span body, Span written, std::vector<Edit>& edits) {
+    std::int64_t more = 0;
+    for (const auto& edit : edits) {
+        if (edit.span.offset < body.offset || edit.span.end() > body.end()) continue;
+        more += static_cast<std::int64_t>(edit.replacement.size()) - edit.span.length;
+    }
+    if (more == 0) return;
+    edits.push_back(
+        {written, std::to_string(body.length + more), Place::content_length, Why::body_length});
+}
+
+bool is_number(std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+}  // namespace
+
 tl::expected<std::pmr::vector<sdp::Session>, std::string> read_bodies(
     const sip::Message& message, std::pmr::memory_resource* memory) {
     std::pmr::vector<sdp::Session> bodies(memory);
@@ -19,24 +39,23 @@ tl::expected<std::pmr::vector<sdp::Session>, std::string> read_bodies(
         return tl::unexpected("encoded: " + std::string(encoding.substr(0, kLongestDetail)));
     }
     for (const auto& part : parts) {
-        auto parsed = sdp::parse(message.text(), part, memory);
+        auto parsed = sdp::parse(message.text(), part.text, memory);
         if (!parsed) return tl::unexpected(parsed.error().text());
         bodies.push_back(*std::move(parsed));
     }
     return bodies;
 }
 
-void set_content_length(const sip::Message& message, std::vector<Edit>& edits) {
-    std::int64_t length = message.body().length;
-    for (const auto& edit : edits) {
-        if (edit.span.offset < message.body().offset) continue;
-        length += static_cast<std::int64_t>(edit.replacement.size()) - edit.span.length;
+void set_content_lengths(const sip::Message& message, std::vector<Edit>& edits,
+                         std::pmr::memory_resource* memory) {
+    for (const auto& part : sip::sdp_parts(message, memory)) {
+        const auto written = part.content_length.in(message.text());
+        if (is_number(written)) set_length(part.text, part.content_length, edits);
     }
-    if (length == message.body().length) return;
     for (const auto& header : message.headers()) {
-        if (header.kind != HeaderKind::content_length) continue;
-        edits.push_back(
-            {header.value, std::to_string(length), Place::content_length, Why::body_length});
+        if (header.kind == HeaderKind::content_length) {
+            set_length(message.body(), header.value, edits);
+        }
     }
 }
 
@@ -51,6 +70,18 @@ bool covers_body_by_digest(const sip::Message& message) {
         return (equal_ignoring_case(name, "Authorization") ||
                 equal_ignoring_case(name, "Proxy-Authorization")) &&
                header.value.in(message.text()).find("auth-int") != std::string_view::npos;
+    });
+}
+
+bool has_media_of_another_family(Bodies bodies, Family family) {
+    return std::ranges::any_of(bodies, [family](const sdp::Session& session) {
+        for (std::size_t i = 0; i < session.media.size(); ++i) {
+            const auto* connection = session.connection_of(i);
+            if (number(session.media[i].port) == 0 || connection == nullptr) continue;
+            const auto& address = connection->parsed;
+            if (address && !address->is_unspecified() && address->family() != family) return true;
+        }
+        return false;
     });
 }
 

@@ -115,7 +115,7 @@ class Engine::Implementation {
     Decision handle(const Packet& packet, Time now) {
         attempts_ = 0;
         unroutable_.clear();
-        kernel_refusal_.reset();
+        refused_.reset();
         ports_.begin();
         decide(packet, now);
         return finish();
@@ -318,16 +318,18 @@ class Engine::Implementation {
                 }
                 if (!refusal) reach = ports_.reach(packet, perspective, further, now);
             }
-            if (forwarded && !refusal) ports_.add_own(packet, perspective, reach.holes);
+            if (forwarded && !refusal) ports_.add_own(packet, perspective, reach);
             const bool followed =
                 follow(packet, perspective, bodies, own, reach, refusal, now, scratch);
             if (followed && ends_dialog(perspective.seen)) follow_twins(perspective, now);
             if (outgoing) {
+                reached = followed && !reach.for_call.empty();
                 // An answer is the asker's doing, who may be anybody: it makes no lease.
-                reached = followed ? !reach.holes.empty()
-                                   : message.is_request() && !refusal &&
-                                         ports_.lend(perspective, reach, further, now, scratch,
-                                                     decision_.open);
+                if (message.is_request() && !refusal &&
+                    ports_.lend(perspective, reach, further, followed, now, scratch,
+                                decision_.open)) {
+                    reached = true;
+                }
                 ports_.remember_left(perspective);
             }
             for (const auto& key : reach.holes)
@@ -346,11 +348,16 @@ class Engine::Implementation {
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 
         if (refusal) open_nothing();
-        if (!decision_.open.empty() && !both_parsers_agree(message, bodies)) return;
+        if (!decision_.open.empty()) {
+            if (auto opinion = ask_other_parser(message, bodies); opinion.difference) {
+                disagree(packet, *std::move(opinion.difference), opinion.only_in_sdp, now);
+                return;
+            }
+        }
         if (!decision_.open.empty() && packet.standing != FlowStanding::helped) {
             decision_.entry = {packet.flow, packet.standing == FlowStanding::unhelped};
         }
-        if (!bodies.empty() && !refusal) rewrite_bodies(message, view, bodies, own);
+        if (!bodies.empty() && !refusal) rewrite_bodies(message, view, bodies, own, scratch);
         decision_.beyond_body = beyond_body(message);
         std::ranges::sort(decision_.edits, {}, [](const Edit& edit) { return edit.span.offset; });
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
@@ -373,7 +380,9 @@ class Engine::Implementation {
     MediaOwner owner(const Party& inside) const { return {inside, settings_.media_hosts}; }
 
     void rewrite_bodies(const sip::Message& message, const NatView& view, Bodies bodies,
-                        std::span<const OwnStream> own) {
+                        std::span<const OwnStream> own, std::pmr::memory_resource* scratch) {
+        decision_.other_family =
+            has_media_of_another_family(bodies, view.sender.real.address.family());
         const auto headers = decision_.edits.size();
         if (view.sender.translated()) {
             rewrite_sdp(bodies, message.text(), owner(view.sender), own, media_, decision_.edits);
@@ -383,7 +392,7 @@ class Engine::Implementation {
                                       decision_.edits);
         }
         if (decision_.edits.size() == headers) return;
-        set_content_length(message, decision_.edits);
+        set_content_lengths(message, decision_.edits, scratch);
         decision_.breaks_digest = covers_body_by_digest(message);
         decision_.breaks_msrp = view.sender.translated() && has_unreachable_msrp(bodies);
     }
@@ -439,7 +448,7 @@ class Engine::Implementation {
         }
         for (const auto& remote : unroutable_)
             call.avoid(remote);
-        if (!refusal && call.state != Call::State::ended) call.add_signalling(reach.holes);
+        if (!refusal && call.state != Call::State::ended) call.add_signalling(reach.for_call);
         open_wanted(call, change);
         if (packet.gateway != GatewayEnd::none && !call.holes.empty()) {
             gateway_flows_.note_media(packet.flow.original);
@@ -694,7 +703,8 @@ class Engine::Implementation {
                                      view.receiver.real.address, view.transport, now);
             ports_.leave(answer.inside.port);
         } else {
-            kernel_refusal_ = answer.text.empty() ? "too many attempts" : answer.text;
+            refused_ = {Reason::media_refused,
+                        answer.text.empty() ? "too many attempts" : answer.text};
         }
         return true;
     }
@@ -734,7 +744,7 @@ class Engine::Implementation {
     // --- refusals -----------------------------------------------------------------------------
 
     std::optional<Refusal> refused_before(const Perspective& perspective) {
-        if (kernel_refusal_) refusals_.put(perspective) = {Reason::media_refused, *kernel_refusal_};
+        if (refused_) refusals_.put(perspective) = *refused_;
         const auto* known = refusals_.find(perspective);
         return known == nullptr ? std::nullopt : std::optional(*known);
     }
@@ -747,23 +757,36 @@ class Engine::Implementation {
     void apply(const Refusal& refusal) {
         decision_.reason = refusal.reason;
         decision_.detail = refusal.text;
-        if (refusal.reason == Reason::malformed_sdp) return;
+        const bool is_unclear = refusal.reason == Reason::malformed_sdp ||
+                                refusal.reason == Reason::second_opinion;
+        if (is_unclear) return;
         if (settings_.on_no_media == OnNoMedia::unchanged) decision_.edits.clear();
         if (settings_.on_no_media == OnNoMedia::drop) decision_.verdict = Verdict::drop;
     }
 
-    bool both_parsers_agree(const sip::Message& message, Bodies bodies) {
+    Opinion ask_other_parser(const sip::Message& message, Bodies bodies) {
         auto opinion = second_opinion(message, bodies);
         if (opinion.message_refused) ++counters_.stricter_message;
         if (opinion.sdp_refused) ++counters_.stricter_sdp;
-        if (!opinion.difference) return true;
+        if (opinion.difference && opinion.difference->size() > kLongestDetail)
+            opinion.difference->resize(kLongestDetail);
+        return opinion;
+    }
+
+    /// Two parsers read different values: nothing is opened. What both read alike is still edited if
+    /// it is all of the headers, since without that not even the BYE would arrive.
+    void disagree(const Packet& packet, std::string difference, bool only_in_sdp, Time now) {
         undo();
+        if (only_in_sdp) {
+            refused_ = {Reason::second_opinion, std::move(difference)};
+            decide(packet, now);
+            return;
+        }
         const auto timeout = decision_.flow_timeout;
         decision_ = {};
         decision_.flow_timeout = timeout;
         decision_.reason = Reason::second_opinion;
-        decision_.detail = opinion.difference->substr(0, kLongestDetail);
-        return false;
+        decision_.detail = std::move(difference);
     }
 
     // --- the rest -----------------------------------------------------------------------------
@@ -778,6 +801,7 @@ class Engine::Implementation {
         if (decision.beyond_body > 0) ++counters_.short_lengths;
         if (decision.breaks_digest) ++counters_.broken_digests;
         if (decision.breaks_msrp) ++counters_.unreachable_msrp;
+        if (decision.other_family) ++counters_.other_family;
         return decision;
     }
 
@@ -795,7 +819,7 @@ class Engine::Implementation {
     Decision decision_;
     Changes changes_;
     std::vector<IpAddress> unroutable_;
-    std::optional<std::string> kernel_refusal_;
+    std::optional<Refusal> refused_;
     int attempts_ = 0;
 };
 

@@ -58,22 +58,27 @@ Reach FurtherPorts::reach(const Packet& packet, const Perspective& sender,
         if (mapping != nullptr && mapping->uses.size() >= kMostSignallingHoles) continue;
         reach.is_new = reach.is_new || is_new;
         add_holes(key, peer, reach.holes);
+        if (in_contact) add_holes(key, peer, reach.for_call);
     }
     std::ranges::sort(reach.holes);
+    std::ranges::sort(reach.for_call);
     return reach;
 }
 
 void FurtherPorts::add_own(const Packet& packet, const Perspective& perspective,
-                           std::vector<HoleKey>& holes) const {
+                           Reach& reach) const {
+    if (!perspective.seen.message.is_request()) return;
     const auto& inside = perspective.inside;
     const MediaKey key{inside.shown.address, packet.flow.original.transport, inside.real};
     const auto* mapping = media_.find(key);
     if (mapping == nullptr || mapping->media != ExpectClass::signalling) return;
-    for (const auto& use : mapping->uses)
-        holes.push_back({key, use.remote, use.from});
-    std::ranges::sort(holes);
-    const auto repeated = std::ranges::unique(holes);
-    holes.erase(repeated.begin(), repeated.end());
+    for (auto* holes : {&reach.holes, &reach.for_call}) {
+        for (const auto& use : mapping->uses)
+            holes->push_back({key, use.remote, use.from});
+        std::ranges::sort(*holes);
+        const auto repeated = std::ranges::unique(*holes);
+        holes->erase(repeated.begin(), repeated.end());
+    }
 }
 
 /// In for whom the settings name, out for the peer.
@@ -95,14 +100,14 @@ void FurtherPorts::add_holes(const MediaKey& key, const Party& peer,
 }
 
 bool FurtherPorts::lend(const Perspective& sender, const Reach& reach,
-                        const std::vector<FurtherPort>& ports, Time now,
+                        const std::vector<FurtherPort>& ports, bool in_call, Time now,
                         std::pmr::memory_resource* scratch, std::vector<Hole>& open) {
     const auto& message = sender.seen.message;
     for (const auto& [port, in_contact] : ports) {
         std::vector<HoleKey> holes;
         std::ranges::copy_if(reach.holes, std::back_inserter(holes),
                              [&](const HoleKey& key) { return key.mapping.inside.port == port; });
-        if (holes.empty()) continue;
+        if (holes.empty() || (in_call && in_contact)) continue;
         const LeaseName name{sender.inside.real.address, sender.peer.real.address,
                              std::string(lease_subject(message, scratch)), holes.front().mapping};
         const auto* present = leases_.find(name);

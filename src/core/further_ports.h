@@ -5,7 +5,7 @@
 //         mapping  192.168.77.2:5060 = 203.0.113.1:10000
 //         holes    in for the registrar, out to it
 //
-// In a call the holes are the call's (Call::signalling); of all other messages a lease has them. What
+// A Contact's holes are the call's in a call (Call::signalling). All others have a lease. What
 // can't be had stays as sent: a message needs no further port to be passed.
 //
 //     begin → reach … lend → (kernel) → keep or undo, leave → reach …
@@ -27,8 +27,9 @@ namespace sipnat {
 
 /// Holes to the further ports of one message.
 struct Reach {
-    std::vector<HoleKey> holes;  ///< sorted
-    bool is_new = false;         ///< a port has an outside one that it had not
+    std::vector<HoleKey> holes;     ///< sorted
+    std::vector<HoleKey> for_call;  ///< those that a call needs until its end; sorted
+    bool is_new = false;            ///< a port has an outside one that it had not
 };
 
 class FurtherPorts {
@@ -46,14 +47,14 @@ class FurtherPorts {
     /// Mappings and holes for `ports` of the sender's, as far as they can be had.
     [[nodiscard]] Reach reach(const Packet& packet, const Perspective& sender,
                               const std::vector<FurtherPort>& ports, Time now);
-    /// Adds those of the flow's own port, if it is a mapped one: a call on it needs them, whatever
-    /// becomes of the registration.
-    void add_own(const Packet& packet, const Perspective& perspective,
-                 std::vector<HoleKey>& holes) const;
-    /// For a message that is part of no call: leases for what it reached. Appends the holes that
-    /// have to be opened; true if any lease is the message's.
+    /// Adds those of the flow's own port, if it is a mapped one: a call whose requests come there
+    /// needs them, whatever becomes of the registration.
+    void add_own(const Packet& packet, const Perspective& perspective, Reach& reach) const;
+    /// Leases for what the message reached, but for the holes that its call has (`in_call`). Appends
+    /// the holes that have to be opened; true if any lease is the message's.
     bool lend(const Perspective& sender, const Reach& reach, const std::vector<FurtherPort>& ports,
-              Time now, std::pmr::memory_resource* scratch, std::vector<Hole>& open);
+              bool in_call, Time now, std::pmr::memory_resource* scratch,
+              std::vector<Hole>& open);
     /// Why the last of the ports that stay as sent does; nothing when none does.
     [[nodiscard]] const std::optional<Refusal>& unreached() const { return unreached_; }
     /// So that its retransmissions leave the same ones.

@@ -37,6 +37,7 @@ class HeaderRewriter {
           now_(now),
           edits_(edits),
           name_(scratch),
+          name_in_call_(scratch),
           old_transaction_(scratch) {}
 
     std::vector<FurtherPort> run(RewriteRequestUri which) {
@@ -227,18 +228,34 @@ class HeaderRewriter {
     void note(const sip::Uri& uri, const HeaderRule& rule, const Party& writer,
               const IpAddress& own) {
         const bool has_maddr = names_host(uri.maddr, own);
-        spellings_.note_uri(
-            writer, receiver_, memory_of(rule), name_of(uri, rule, own),
-            {uri.host.whole.in(text_), has_maddr ? uri.maddr->host.in(text_) : std::string_view{}});
+        const WrittenUri written{
+            uri.host.whole.in(text_),
+            has_maddr ? uri.maddr->host.in(text_) : std::string_view{},
+        };
+        const auto name = name_of(uri, rule, own);
+        const auto kind = memory_of(rule);
+        const bool registers = message_.method() == sip::Method::reg;
+        const auto scope = registers ? UriName::Scope::binding : UriName::Scope::party;
+        spellings_.note_uri(writer, receiver_, {scope, kind, name}, written);
+        spellings_.note_uri(writer, receiver_, {UriName::Scope::call, kind, in_call(name)},
+                            written);
     }
 
     std::optional<WrittenUri> written_uri(const sip::Uri& uri, const HeaderRule& rule,
                                           const Party& writer) {
         const auto name = name_of(uri, rule, writer.shown.address);
-        const auto written = spellings_.uri(writer, sender_, memory_of(rule), name);
-        if (written || rule.rule == Rule::path) return written;
-        // Others refer to a party by the Contact that it gave them.
-        return spellings_.uri(writer, sender_, HeaderKind::contact, name);
+        const auto in_scope = [&](UriName::Scope scope, std::string_view text) {
+            auto written = spellings_.uri(writer, sender_, {scope, memory_of(rule), text});
+            // Others refer to a party by the Contact that it gave them.
+            if (!written && rule.rule != Rule::path) {
+                written = spellings_.uri(writer, sender_, {scope, HeaderKind::contact, text});
+            }
+            return written;
+        };
+        auto written = in_scope(UriName::Scope::call, in_call(name));
+        if (!written) written = in_scope(UriName::Scope::binding, name);
+        if (!written) written = in_scope(UriName::Scope::party, name);
+        return written;
     }
 
     static HeaderKind memory_of(const HeaderRule& rule) {
@@ -261,6 +278,13 @@ class HeaderRewriter {
             append_without(uri.params, has_maddr ? uri.maddr->host : Span{});
         }
         return name_;
+    }
+
+    /// Ends with the next one.
+    [[nodiscard]] std::string_view in_call(std::string_view name) {
+        name_in_call_ = name;
+        name_in_call_.append("\nCall-ID ").append(message_.value(HeaderKind::call_id));
+        return name_in_call_;
     }
 
     /// `hole`, which is empty or inside, cut out.
@@ -434,6 +458,7 @@ class HeaderRewriter {
     std::vector<Edit>& edits_;
     std::vector<FurtherPort> further_;
     std::pmr::string name_;
+    std::pmr::string name_in_call_;
     std::pmr::string old_transaction_;
     std::string_view transaction_;  ///< the top Via's branch, or what there is in its place
     WrittenRequest written_;

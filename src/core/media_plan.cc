@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::uint16_t kMostPairs = 8;  // of a remote party
 constexpr std::size_t kUsualComponents = 2;
+constexpr int kLastPort = 65535;
 constexpr std::size_t kMostRemoteCandidates = 8;  // of one stream: two expectations a host are many
 
 bool starts_with(std::string_view text, std::string_view prefix) {
@@ -52,8 +53,15 @@ int pairs_of(const sdp::Media& media) {
 bool can_open(const sdp::Media& media, Transport transport, bool rtp) {
     const bool connects = transport == Transport::tcp && media.setup == sdp::Setup::active;
     if (media.port < kFirstUserPort || connects) return false;
-    const int last = number(media.port) + (rtp ? 2 * pairs_of(media) - 1 : 0);
-    return last <= 65535;
+    const int last = number(media.port) + (rtp ? 2 * (pairs_of(media) - 1) : 0);
+    return last <= kLastPort;
+}
+
+/// RTP on the last port of all has none above it: muxed, or without RTCP.
+bool has_rtcp(const sdp::Media& media, int pair) {
+    if (media.rtcp_mux_only) return false;
+    const bool is_explicit = pair == 0 && media.rtcp_port_text;
+    return is_explicit || number(media.port) + 2 * pair + 1 <= kLastPort;
 }
 
 /// Calls `visit` with the port of each component: RTP, RTCP, RTP, …; one for what is not RTP.
@@ -65,7 +73,7 @@ void for_each_port(const sdp::Media& media, std::string_view text, Visit visit) 
     }
     for (int pair = 0; pair < pairs_of(media); ++pair) {
         visit(above(media.port, 2 * pair));
-        if (!media.rtcp_mux_only) visit(rtcp_port(media, pair));
+        if (has_rtcp(media, pair)) visit(rtcp_port(media, pair));
     }
 }
 

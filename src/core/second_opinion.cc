@@ -107,6 +107,7 @@ class Comparison {
         if (a && a == IpAddress::parse(bare(theirs))) return;
         expect_same(field, ours, theirs);
     }
+    [[nodiscard]] bool has_difference() const { return difference_.has_value(); }
     [[nodiscard]] std::optional<std::string> difference() && { return std::move(difference_); }
 
   private:
@@ -212,20 +213,21 @@ Opinion compare(const sip::Message& message, std::span<const sdp::Session> bodie
     Comparison comparison;
 
     osip_message_t* raw = nullptr;
-    if (osip_message_init(&raw) != 0) return {"libosip2: out of memory", false, false};
+    if (osip_message_init(&raw) != 0) return {.difference = "libosip2: out of memory"};
     const OsipMessage theirs(raw);
     if (osip_message_parse(raw, message.text().data(), message.text().size()) != 0) {
         opinion.message_refused = true;
         return opinion;
     }
     compare_headers(message, *theirs, comparison);
+    opinion.only_in_sdp = !comparison.has_difference();
 
     if (!bodies.empty()) {
         const auto read = sdp_bodies(*theirs);
         opinion.sdp_refused = read.size() != bodies.size();
         for (std::size_t i = 0; i < std::min(read.size(), bodies.size()); ++i) {
             sdp_message_t* raw_sdp = nullptr;
-            if (sdp_message_init(&raw_sdp) != 0) return {"libosip2: out of memory", false, false};
+            if (sdp_message_init(&raw_sdp) != 0) return {.difference = "libosip2: out of memory"};
             const OsipSdp sdp(raw_sdp);
             if (sdp_message_parse(raw_sdp, read[i]->body) != 0) {
                 opinion.sdp_refused = true;
@@ -235,6 +237,7 @@ Opinion compare(const sip::Message& message, std::span<const sdp::Session> bodie
         }
     }
     opinion.difference = std::move(comparison).difference();
+    opinion.only_in_sdp = opinion.only_in_sdp && opinion.difference.has_value();
     return opinion;
 }
 
@@ -242,7 +245,7 @@ Opinion compare(const sip::Message& message, std::span<const sdp::Session> bodie
 
 Opinion second_opinion(const sip::Message& message, std::span<const sdp::Session> bodies) {
     if (has_too_many_pieces(message.text(), bodies)) {
-        return {"too many parts for libosip2", false, false};
+        return {.difference = "too many parts for libosip2"};
     }
     auto opinion = compare(message, bodies);
     const bool refused = opinion.message_refused || opinion.sdp_refused;

@@ -19,6 +19,7 @@ namespace sipnat {
 
 struct Opinion {
     std::optional<std::string> difference;  ///< the field, and both values
+    bool only_in_sdp = false;               ///< headers are read alike
     bool message_refused = false;           ///< libosip2 could not parse the message at all
     bool sdp_refused = false;               ///< … or its SDP
 };

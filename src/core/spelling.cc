@@ -18,18 +18,18 @@ std::optional<std::string_view> view_of(const std::pmr::string* text) {
 std::size_t Spellings::PairHash::operator()(const Pair& pair) const noexcept {
     return hash_mix(
         hash_mix(std::hash<Endpoint>{}(pair.inside), std::hash<IpAddress>{}(pair.remote)),
-        static_cast<std::size_t>(pair.header));
+        (static_cast<std::size_t>(pair.scope) << 8U) | static_cast<std::size_t>(pair.header));
 }
 
 /// A host may be answered on another flow than it asked on.
 Spellings::Key Spellings::key_of_host(const Party& inside, const Party& remote,
                                       std::string_view name) {
-    return {{{inside.real.address, Port{}}, remote.real.address, sip::HeaderKind::other}, name};
+    return {{{inside.real.address, Port{}}, remote.real.address}, name};
 }
 
-Spellings::Key Spellings::key_of_endpoint(const Party& inside, const Party& remote,
-                                          sip::HeaderKind header, std::string_view name) {
-    return {{inside.real, remote.real.address, header}, name};
+Spellings::Key Spellings::key_of_uri(const Party& inside, const Party& remote,
+                                     const UriName& name) {
+    return {{inside.real, remote.real.address, name.header, name.scope}, name.text};
 }
 
 void Spellings::note_request(const Party& inside, const Party& remote, std::string_view transaction,
@@ -53,18 +53,18 @@ std::optional<WrittenRequest> Spellings::request(const Party& inside, const Part
                           stored->shown};
 }
 
-void Spellings::note_uri(const Party& inside, const Party& remote, sip::HeaderKind header,
-                         std::string_view name, const WrittenUri& written) {
-    if (name.size() > kLongestName || written.host_port.size() > kLongestText) return;
-    auto& stored = uris_.put(key_of_endpoint(inside, remote, header, name));
+void Spellings::note_uri(const Party& inside, const Party& remote, const UriName& name,
+                         const WrittenUri& written) {
+    if (name.text.size() > kLongestName || written.host_port.size() > kLongestText) return;
+    auto& stored = uris_of(name.scope).put(key_of_uri(inside, remote, name));
     stored.host_port = written.host_port;
     stored.maddr = written.maddr;
 }
 
 std::optional<WrittenUri> Spellings::uri(const Party& inside, const Party& remote,
-                                         sip::HeaderKind header, std::string_view name) {
-    if (name.size() > kLongestName) return std::nullopt;
-    const auto* stored = uris_.find(key_of_endpoint(inside, remote, header, name));
+                                         const UriName& name) {
+    if (name.text.size() > kLongestName) return std::nullopt;
+    const auto* stored = uris_of(name.scope).find(key_of_uri(inside, remote, name));
     if (stored == nullptr) return std::nullopt;
     return WrittenUri{stored->host_port, stored->maddr};
 }

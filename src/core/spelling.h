@@ -8,6 +8,7 @@
 // Strangers choose the names and the texts: the tables forget, and what is too long is not kept.
 #pragma once
 
+#include <cstdint>
 #include <memory_resource>
 #include <optional>
 #include <string>
@@ -35,6 +36,20 @@ struct WrittenUri {
     std::string_view maddr;  ///< empty: it had none that is an address
 };
 
+/// What a URI is found by again: its user part, and more in a route, is the same text on both sides
+/// of the NAT.
+struct UriName {
+    /// Where it stood. One party may write itself differently in two calls, and in its registration.
+    enum class Scope : std::uint8_t {
+        call,     ///< `text` has the Call-ID, too
+        binding,  ///< in a REGISTER
+        party,    ///< in any other message
+    };
+    Scope scope = Scope::party;
+    sip::HeaderKind header = sip::HeaderKind::other;
+    std::string_view text;
+};
+
 /// What it gives ends with the next that is noted.
 class Spellings {
   public:
@@ -44,12 +59,11 @@ class Spellings {
     [[nodiscard]] std::optional<WrittenRequest> request(const Party& inside, const Party& remote,
                                                         std::string_view transaction);
 
-    /// `inside` is the endpoint that the URI names. `name` is what of it stays the same on both
-    /// sides: its user part, and more in a route.
-    void note_uri(const Party& inside, const Party& remote, sip::HeaderKind header,
-                  std::string_view name, const WrittenUri& written);
+    /// `inside` is the endpoint that the URI names.
+    void note_uri(const Party& inside, const Party& remote, const UriName& name,
+                  const WrittenUri& written);
     [[nodiscard]] std::optional<WrittenUri> uri(const Party& inside, const Party& remote,
-                                                sip::HeaderKind header, std::string_view name);
+                                                const UriName& name);
 
     /// The host that the inside party gives itself in From or To of the dialogs of one call.
     void note_identity(const Party& inside, const Party& remote, std::string_view call_id,
@@ -69,6 +83,7 @@ class Spellings {
         Endpoint inside;  ///< its host alone (port 0) but for a URI
         IpAddress remote;
         sip::HeaderKind header = sip::HeaderKind::other;  ///< of a URI
+        UriName::Scope scope = UriName::Scope::party;     ///< of a URI
         bool operator==(const Pair&) const = default;
     };
     struct PairHash {
@@ -76,8 +91,7 @@ class Spellings {
     };
     using Key = TextKey<Pair, PairHash>;
     static Key key_of_host(const Party& inside, const Party& remote, std::string_view name);
-    static Key key_of_endpoint(const Party& inside, const Party& remote, sip::HeaderKind header,
-                               std::string_view name);
+    static Key key_of_uri(const Party& inside, const Party& remote, const UriName& name);
 
     struct StoredRequest {
         using allocator_type = std::pmr::polymorphic_allocator<>;
@@ -97,12 +111,17 @@ class Spellings {
         std::pmr::string host_port;
         std::pmr::string maddr;
     };
+    [[nodiscard]] auto& uris_of(UriName::Scope scope) {
+        return scope == UriName::Scope::call ? call_uris_ : uris_;
+    }
+
     template <class Value>
     using Table = BoundedTable<Key, Value, Key::Hash, Key::Stored>;
 
     static constexpr std::size_t kCapacity = 16384;  // each; some 300 bytes an entry
     Table<StoredRequest> requests_{kCapacity};
     Table<StoredUri> uris_{kCapacity};
+    Table<StoredUri> call_uris_{kCapacity};  // apart: calls must not push registrations out
     Table<std::pmr::string> identities_{kCapacity};
     Table<std::pmr::string> users_{kCapacity};
 };

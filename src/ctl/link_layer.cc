@@ -16,24 +16,24 @@ bool is_ip(Bytes frame, std::size_t at) {
 }
 
 /// What a session's frame holds stands behind six bytes and a PPP protocol (RFC 2516 4).
-std::optional<std::size_t> behind_pppoe(Bytes frame, std::size_t at) {
+std::optional<IpInFrame> behind_pppoe(Bytes frame, std::size_t at) {
     constexpr std::size_t kHeader = 8;
     constexpr unsigned kPppIpv4 = 0x0021;
     constexpr unsigned kPppIpv6 = 0x0057;
     if (frame.size() < at + kHeader) return std::nullopt;
     const auto protocol = load_be16(frame, at + kHeader - 2);
     if (protocol != kPppIpv4 && protocol != kPppIpv6) return std::nullopt;
-    return at + kHeader;
+    return IpInFrame{at + kHeader, at + kHeader - 4};
 }
 
 /// `type_at`: where the EtherType stands, `at`: what follows the header.
-std::optional<std::size_t> behind_type(Bytes frame, std::size_t type_at, std::size_t at) {
+std::optional<IpInFrame> behind_type(Bytes frame, std::size_t type_at, std::size_t at) {
     constexpr std::size_t kTag = 4;
     for (; frame.size() >= at; type_at = at - 2) {
         switch (load_be16(frame, type_at)) {
             case kIpv4:
             case kIpv6:
-                return at;
+                return IpInFrame{at, {}};
             case 0x8100:  // IEEE 802.1Q, 802.1ad, and what came before it
             case 0x88a8:
             case 0x9100:
@@ -50,14 +50,14 @@ std::optional<std::size_t> behind_type(Bytes frame, std::size_t type_at, std::si
 
 }  // namespace
 
-std::optional<std::size_t> find_ip(LinkLayer link, Bytes frame) {
-    std::optional<std::size_t> found;
+std::optional<IpInFrame> find_ip(LinkLayer link, Bytes frame) {
+    std::optional<IpInFrame> found;
     switch (link) {
         case LinkLayer::ethernet:
             found = behind_type(frame, 12, 14);
             break;
         case LinkLayer::ip:
-            found = 0;
+            found = IpInFrame{};
             break;
         case LinkLayer::cooked:
             found = behind_type(frame, 14, 16);
@@ -67,10 +67,10 @@ std::optional<std::size_t> find_ip(LinkLayer link, Bytes frame) {
             found = behind_type(frame, 0, 20);
             break;
         case LinkLayer::loopback:
-            found = 4;
+            found = IpInFrame{4, {}};
             break;
     }
-    return found && is_ip(frame, *found) ? found : std::nullopt;
+    return found && is_ip(frame, found->offset) ? found : std::nullopt;
 }
 
 }  // namespace sipnat::ctl

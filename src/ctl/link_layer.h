@@ -17,8 +17,14 @@ enum class LinkLayer : std::uint8_t {
     loopback,  ///< BSD's: four bytes of address family, in either byte order
 };
 
-/// The offset; nothing when the frame holds something else, or ends before.
-[[nodiscard]] std::optional<std::size_t> find_ip(LinkLayer link,
-                                                 std::span<const std::uint8_t> frame);
+struct IpInFrame {
+    std::size_t offset = 0;
+    /// Where PPPoE's header says in two bytes how much follows it (RFC 2516 4): the packet and the two
+    /// bytes before it.
+    std::optional<std::size_t> pppoe_length;
+};
+
+/// Nothing when the frame holds something else, or ends before.
+[[nodiscard]] std::optional<IpInFrame> find_ip(LinkLayer link, std::span<const std::uint8_t> frame);
 
 }  // namespace sipnat::ctl

@@ -15,6 +15,7 @@
 #include "ctl/link_layer.h"
 #include "ctl/source_nat.h"
 #include "sipnat/core/engine.h"
+#include "sipnat/net/big_endian.h"
 #include "sipnat/net/fragments.h"
 #include "sipnat/net/packet.h"
 #include "sipnat/sip/message.h"
@@ -61,20 +62,20 @@ class Replay {
             write(frame);
             return;
         }
-        const auto offset = find_ip(link_, frame.bytes);
-        if (!offset) {
+        const auto ip = find_ip(link_, frame.bytes);
+        if (!ip) {
             ++not_ip_;
             write(frame);
             return;
         }
-        const auto added = fragments_.add(frame.bytes.subspan(*offset), now_);
+        const auto added = fragments_.add(frame.bytes.subspan(ip->offset), now_);
         switch (added.outcome) {
             case Reassembly::Outcome::no_fragment:
-                take(frame, *offset, frame.bytes.subspan(*offset), false);
+                take(frame, *ip, frame.bytes.subspan(ip->offset), false);
                 break;
             case Reassembly::Outcome::whole:
                 ++put_together_;
-                take(frame, *offset, added.packet, true);
+                take(frame, *ip, added.packet, true);
                 break;
             case Reassembly::Outcome::held:
             case Reassembly::Outcome::dropped:
@@ -88,12 +89,12 @@ class Replay {
     }
 
   private:
-    void take(const Frame& frame, std::size_t offset, Bytes packet, bool put_together) {
+    void take(const Frame& frame, const IpInFrame& ip, Bytes packet, bool put_together) {
         const auto view = PacketView::parse(packet);
         const auto way = view ? nat_.way_of(view->tuple) : std::nullopt;
         if (!way) {
             ++(view ? no_port_ : unread_);
-            write(frame, offset, packet, put_together);
+            write(frame, ip, packet, put_together);
             return;
         }
         std::string payload(view->payload);
@@ -106,13 +107,13 @@ class Replay {
         }
         const auto outside = way->outside();
         if (outside == view->tuple && payload == view->payload) {
-            write(frame, offset, packet, put_together);
+            write(frame, ip, packet, put_together);
             return;
         }
         const auto changed = with_tuple(packet, *view, outside, payload);
         if (!changed) std::cerr << "packet " << packets_ << ": " << changed.error().text() << "\n";
         ++translated_;
-        write(frame, offset, changed ? Bytes(*changed) : packet, true);
+        write(frame, ip, changed ? Bytes(*changed) : packet, true);
     }
 
     bool is_sip(const Tuple& tuple) {
@@ -181,13 +182,17 @@ class Replay {
     }
 
     /// The packet behind the frame's link layer; `changed` when it is not the frame's own.
-    void write(const Frame& frame, std::size_t offset, Bytes packet, bool changed) {
+    void write(const Frame& frame, const IpInFrame& ip, Bytes packet, bool changed) {
         if (!changed) {
             write(frame);
             return;
         }
-        const auto link = frame.bytes.first(offset);
+        const auto link = frame.bytes.first(ip.offset);
         std::vector<std::uint8_t> bytes(link.begin(), link.end());
+        if (ip.pppoe_length) {
+            const auto behind = link.size() - (*ip.pppoe_length + 2) + packet.size();
+            store_be16(bytes, *ip.pppoe_length, behind);
+        }
         bytes.insert(bytes.end(), packet.begin(), packet.end());
         write({frame.time, bytes, bytes.size()});
     }

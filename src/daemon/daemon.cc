@@ -459,6 +459,7 @@ std::string Daemon::status() const {
     status.short_lengths = counters.short_lengths;
     status.broken_digests = counters.broken_digests;
     status.unreachable_msrp = counters.unreachable_msrp;
+    status.other_family = counters.other_family;
     for (std::size_t i = 0; i < kReasons; ++i) {
         status.packets.emplace_back(to_text(static_cast<Reason>(i)), counters.packets.at(i));
     }

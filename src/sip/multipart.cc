@@ -98,6 +98,7 @@ std::optional<Delimiter> find_delimiter(std::string_view text, std::size_t from,
 /// What a part's own headers say, and where its content begins.
 struct Part {
     Span content_type;
+    Span content_length;
     bool plain = true;  ///< no encoding that hides the text, and one type for all readers
     std::size_t begin = 0;
 };
@@ -115,6 +116,7 @@ std::optional<Part> read_part_headers(std::string_view text, std::size_t at) {
             }
             part.content_type = header->value;
         }
+        if (equal_ignoring_case(name, "Content-Length")) part.content_length = header->value;
         if (equal_ignoring_case(name, "Content-Encoding")) part.plain = false;
         if (equal_ignoring_case(name, "Content-Transfer-Encoding")) {
             if (equal_ignoring_case(value, "base64") ||
@@ -133,15 +135,15 @@ class Collector {
     Collector(std::string_view text, std::pmr::memory_resource* memory)
         : text_(text), found_(memory) {}
 
-    void body(Span content_type, Span where, std::size_t depth) {
+    void body(Span content_type, Span where, Span content_length, std::size_t depth) {
         if (where.empty() || found_.size() == kMostSdpParts) return;
         const auto type = read_content_type(text_, content_type);
-        if (type.kind == BodyKind::sdp) found_.push_back(where);
+        if (type.kind == BodyKind::sdp) found_.push_back({where, content_length});
         if (type.kind == BodyKind::multipart && depth < kDeepestMultipart) {
             multipart(type.boundary, where, depth + 1);
         }
     }
-    [[nodiscard]] std::pmr::vector<Span> take() { return std::move(found_); }
+    [[nodiscard]] std::pmr::vector<SdpPart> take() { return std::move(found_); }
 
   private:
     void multipart(std::string_view boundary, Span where, std::size_t depth) {
@@ -157,20 +159,20 @@ class Collector {
     void part(std::size_t begin, std::size_t end, std::size_t depth) {
         const auto part = read_part_headers(text_.substr(0, end), begin);
         if (!part || !part->plain) return;
-        body(part->content_type, span_of(part->begin, end), depth);
+        body(part->content_type, span_of(part->begin, end), part->content_length, depth);
     }
 
     std::string_view text_;
-    std::pmr::vector<Span> found_;
+    std::pmr::vector<SdpPart> found_;
 };
 
 }  // namespace
 
-std::pmr::vector<Span> sdp_parts(const Message& message, std::pmr::memory_resource* memory) {
+std::pmr::vector<SdpPart> sdp_parts(const Message& message, std::pmr::memory_resource* memory) {
     const auto* type = message.find(HeaderKind::content_type);
     if (type == nullptr) return {};
     Collector collector(message.text().substr(0, message.body().end()), memory);
-    collector.body(type->value, message.body(), 0);
+    collector.body(type->value, message.body(), {}, 0);
     return collector.take();
 }
 

@@ -4,9 +4,11 @@ import struct
 
 ETHERNET, NULL, RAW, SLL, SLL2 = 1, 0, 101, 113, 276
 _MACS = bytes.fromhex("020000000001020000000002")
+_PPPOE = b"\x88\x64\x11\x00\x00\x01"
 LINKS = {  # name: link type, header in front of IPv4, of IPv6
     "ethernet": (ETHERNET, _MACS + b"\x08\x00", _MACS + b"\x86\xdd"),
     "vlan": (ETHERNET, _MACS + b"\x81\x00\x00\x07\x08\x00", _MACS + b"\x81\x00\x00\x07\x86\xdd"),
+    "pppoe": (ETHERNET, _MACS + _PPPOE + b"\0\0\0\x21", _MACS + _PPPOE + b"\0\0\0\x57"),
     "raw": (RAW, b"", b""),
     "sll": (SLL, bytes(14) + b"\x08\x00", bytes(14) + b"\x86\xdd"),
     "sll2": (SLL2, b"\x08\x00" + bytes(18), b"\x86\xdd" + bytes(18)),
@@ -70,7 +72,10 @@ def tcp(source, destination, payload):
 
 
 def framed(packet, link="ethernet"):
-    return LINKS[link][2 if packet[0] >> 4 == 6 else 1] + packet
+    head = LINKS[link][2 if packet[0] >> 4 == 6 else 1]
+    if link == "pppoe":  # says itself how much follows: the packet and the two bytes before it
+        head = head[:-4] + struct.pack(">H", len(packet) + 2) + head[-2:]
+    return head + packet
 
 
 def pcap(frames, link="ethernet", nanoseconds=False, order="<"):

@@ -85,9 +85,9 @@ class ReplayTest(ProgramTest):
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         frames, found = captures.read_pcap(out.read_bytes())
         self.assertEqual(found, captures.LINKS[link][0])
-        for _, frame in frames:
-            self.assertIn(frame[:len(captures.LINKS[link][1])], captures.LINKS[link][1:])
-        return [(time, frame[len(captures.LINKS[link][1]):]) for time, frame in frames]
+        packets = [(time, frame[len(captures.LINKS[link][1]):]) for time, frame in frames]
+        self.assertEqual([frame for _, frame in frames], [framed(packet, link) for _, packet in packets])
+        return packets
 
 
 class Text(ReplayTest, unittest.TestCase):

@@ -162,7 +162,9 @@ void check_body(const Message& message) {
     const auto parts = sip::sdp_parts(message);
     require(parts.size() <= sip::kMostSdpParts, "the number of SDP parts is limited");
     std::uint32_t done = body.offset;
-    for (const auto part : parts) {
+    for (const auto& [part, content_length] : parts) {
+        require(content_length.empty() || within(body, content_length),
+                "a part's Content-Length stands in the body");
         require(!part.empty() && within(body, part) && part.offset >= done,
                 "SDP parts stand in the body, in order");
         done = part.end();

@@ -37,6 +37,7 @@ struct Status {
     std::uint64_t short_lengths = 0;
     std::uint64_t broken_digests = 0;
     std::uint64_t unreachable_msrp = 0;
+    std::uint64_t other_family = 0;
     std::vector<std::pair<std::string, std::uint64_t>> packets;  ///< by reason
 
     bool operator==(const Status&) const = default;

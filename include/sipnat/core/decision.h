@@ -27,7 +27,8 @@ enum class Reason : std::uint8_t {
     not_sip,         ///< something else on a signalling flow
     malformed,       ///< no message that the index can read
     malformed_sdp,   ///< its headers can be read, its SDP can't: headers edited, body as sent
-    second_opinion,  ///< two parsers read different values: nothing opened, nothing edited
+    second_opinion,  ///< two parsers read different values: nothing opened, and nothing edited; of
+                     ///< SDP alone: headers edited, body as sent
     no_media_port,   ///< the range is used up
     media_refused,   ///< the kernel would not take an expectation
     call_limit,      ///< limits.dialogs reached: no media for this call
@@ -129,6 +130,7 @@ struct Decision {
         0;  ///< bytes that Content-Length leaves out: no message over UDP has any
     bool breaks_digest = false;  ///< auth-int over a body that is edited
     bool breaks_msrp = false;    ///< a=path names an inside address, and no msrp-cema helps
+    bool other_family = false;   ///< media over IPv6 with signalling over IPv4, or the reverse
     std::optional<std::chrono::seconds> flow_timeout;  ///< for the signalling flow's entry
 
     /// The kernel has to be asked before the packet may leave: Engine::settle comes next.

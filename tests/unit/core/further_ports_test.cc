@@ -269,6 +269,20 @@ TEST(FurtherPorts, AViaWithoutRportIsAnsweredWhereItSays) {
     EXPECT_EQ(gateway.wait(2s).close.size(), 2U);
 }
 
+TEST(FurtherPorts, AViaOfACallIsAnsweredThereForOneTransaction) {
+    Gateway gateway;
+    const auto line = phone_line(gateway);
+    const auto invite = line.out(request("INVITE", 1, "Contact: <sip:alice@192.168.77.2:40000>\n",
+                                         audio("192.168.77.2", 4000), "192.168.77.2:5062"));
+    EXPECT_THAT(invite.opened, testing::IsSupersetOf({kIn, kOut}));
+    const auto ok =
+        contact_line(gateway).in(answer(invite.text, 200, "b", audio("203.0.113.10", 7000)));
+    EXPECT_THAT(ok.text, HasSubstr("Via: SIP/2.0/UDP 192.168.77.2:5062;branch"));
+    EXPECT_THAT(gateway.wait(31s).close, IsEmpty());
+    EXPECT_THAT(show(gateway.wait(2s).close), testing::UnorderedElementsAre(kIn, kOut));
+    EXPECT_EQ(gateway.engine.calls(), 1U);
+}
+
 TEST(FurtherPorts, AnAnswerOnThePacketsOwnFlowIsReadToo) {
     Gateway gateway;
     const auto line = phone_line(gateway);

@@ -343,6 +343,28 @@ TEST(Register, AViaThatWeDidNotEditKeepsItsReceivedAndRport) {
 }
 
 // A phone that asked a STUN server writes its outside endpoint itself, and knows no other.
+// Who writes itself differently in two calls, or in its registration, is in each what it said there.
+TEST(Spelling, IsOfABindingOrADialog) {
+    const auto invite = [](const std::string& contact, const std::string& call_id) {
+        return request("INVITE", "Contact: " + contact + "\nCall-ID: " + call_id + "\n");
+    };
+    const auto bye = [](const std::string& call_id) {
+        return request("BYE", "Call-ID: " + call_id + "\n", "sip:alice@203.0.113.1:1024");
+    };
+    const auto target = [](const Outcome& arrived) {
+        return arrived.text.substr(0, arrived.text.find(" SIP/2.0"));
+    };
+    Gateway gateway;
+    const auto line = gateway.line();
+    (void)line.out(registration("192.168.77.2", "<sip:alice@192.168.77.2>", "example.com"));
+    (void)line.out(invite("<sip:alice@192.168.77.2:5060>", "one"));
+    (void)line.out(invite("<sip:alice@203.0.113.1:1024>", "two"));
+    EXPECT_EQ(target(line.in(bye("one"))), "BYE sip:alice@192.168.77.2:5060");
+    EXPECT_EQ(target(line.in(bye("two"))), "BYE sip:alice@203.0.113.1:1024");
+    EXPECT_EQ(target(line.in(request("INVITE", "Call-ID: three\n", "sip:alice@203.0.113.1:1024"))),
+              "INVITE sip:alice@192.168.77.2");
+}
+
 TEST(StunPhone, ReadsItsOwnTextAgain) {
     Gateway gateway;
     const auto line = gateway.line();

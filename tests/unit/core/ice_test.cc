@@ -321,6 +321,22 @@ TEST(Msrp, APeerThatLooksAtTheConnectionLineCanReachIt) {
     EXPECT_EQ(gateway.engine.counters().unreachable_msrp, 0U);
 }
 
+TEST(OtherFamily, IsCountedAndGetsNothing) {
+    constexpr const char* kSix = "v=0\no=- 1 1 IN IP6 fd00::2\ns=-\nc=IN IP6 fd00::2\nt=0 0\n";
+    for (const auto& [lines, counted] : {
+             std::pair{"m=audio 4000 RTP/AVP 0\n", 1U},
+             std::pair{"m=audio 0 RTP/AVP 0\n", 0U},
+             std::pair{"m=audio 4000 RTP/AVP 0\nc=IN IP6 ::\n", 0U},
+         }) {
+        Gateway gateway;
+        const auto body = crlf(std::string(kSix) + lines);
+        const auto invite = gateway.line().out(kAlice.request("INVITE", 1, body));
+        EXPECT_EQ(gateway.engine.counters().other_family, counted) << lines;
+        EXPECT_EQ(body_of(invite), body);
+        EXPECT_THAT(invite.opened, IsEmpty());
+    }
+}
+
 TEST(AuthInt, OverABodyThatIsEditedIsCounted) {
     const std::string digest =
         "Proxy-Authorization: Digest username=\"a\", realm=\"x\", nonce=\"1\", "

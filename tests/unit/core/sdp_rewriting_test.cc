@@ -139,8 +139,13 @@ INSTANTIATE_TEST_SUITE_P(
                  "audio 192.168.77.2:4003=203.0.113.1:10003 any"}),
         streams("one that is no RTP takes one port", "m=image 4000 udptl t38\n",
                 "m=image 10000 udptl t38\n", {"other 192.168.77.2:4000=203.0.113.1:10000 any"}),
-        streams("a pair past the last port there is", "m=audio 65535 RTP/AVP 0\n",
-                "m=audio 65535 RTP/AVP 0\n", {}),
+        streams("no port for RTCP above the last there is", "m=audio 65535 RTP/AVP 0\n",
+                "m=audio 10000 RTP/AVP 0\n", {"audio 192.168.77.2:65535=203.0.113.1:10000 any"}),
+        streams("RTCP elsewhere than above the last port there is",
+                "m=audio 65535 RTP/AVP 0\na=rtcp:4001\n",
+                "m=audio 10000 RTP/AVP 0\na=rtcp:10001\n",
+                {"audio 192.168.77.2:4001=203.0.113.1:10001 any",
+                 "audio 192.168.77.2:65535=203.0.113.1:10000 any"}),
         streams("a count past it", "m=audio 65530/8 RTP/AVP 0\n", "m=audio 65530/8 RTP/AVP 0\n",
                 {}),
         streams("blanks between the words", "m=audio  4000   RTP/AVP 0\n",
@@ -281,6 +286,23 @@ TEST(Multipart, OnlyItsSdpIsRewritten) {
     EXPECT_EQ(body_of(invite), parts(audio("203.0.113.1", 20000)));
     EXPECT_THAT(invite.opened, ElementsAre("audio 192.168.77.2:20000=203.0.113.1:20000 any",
                                            "audio 192.168.77.2:20001=203.0.113.1:20001 any"));
+}
+
+TEST(Multipart, APartsOwnLengthFollows) {
+    Gateway gateway;
+    const auto parts = [](const std::string& sdp, const std::string& length) {
+        return "--b\r\nContent-Type: application/sdp\r\nContent-Length: " + length + "\r\n\r\n" +
+               sdp + "\r\n--b--\r\n";
+    };
+    const auto inside = audio("192.168.77.2", 20000);
+    const auto outside = audio("203.0.113.1", 20000);
+    for (const auto& [before, after] :
+         {std::pair{std::to_string(inside.size()), std::to_string(outside.size())},
+          std::pair{std::string("unknown"), std::string("unknown")}}) {
+        auto sent = kAlice.request("INVITE", 1, parts(inside, before));
+        sent.replace(sent.find("application/sdp"), 15, "multipart/mixed;boundary=b");
+        EXPECT_EQ(body_of(gateway.line().out(sent)), parts(outside, after));
+    }
 }
 
 TEST(Multipart, SignedPartsStay) {

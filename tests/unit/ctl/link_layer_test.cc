@@ -19,7 +19,9 @@ std::string from_hex(std::string_view hex) {
 
 std::optional<std::size_t> find(LinkLayer link, std::string_view frame) {
     const ExactText exact(frame);
-    return find_ip(link, exact.bytes());
+    const auto found = find_ip(link, exact.bytes());
+    if (!found) return std::nullopt;
+    return found->offset;
 }
 
 struct Case {
@@ -62,6 +64,19 @@ TEST(LinkLayer, IpStandsBehindIt) {
         EXPECT_EQ(find(one.link, header + "\x45"), header.size()) << one.name;
         EXPECT_EQ(find(one.link, header + "\x60 and more"), header.size()) << one.name;
         EXPECT_EQ(find(one.link, header + "\x12"), std::nullopt) << one.name;
+    }
+}
+
+TEST(LinkLayer, OnlyPppoeHasALength) {
+    for (const auto& one : kCases) {
+        const auto frame = frame_of(one) + "\x45";
+        const ExactText exact(frame);
+        const auto found = find_ip(one.link, exact.bytes());
+        ASSERT_TRUE(found) << one.name;
+        const bool is_pppoe = std::string_view(one.name).starts_with("PPPoE");
+        ASSERT_EQ(found->pppoe_length.has_value(), is_pppoe) << one.name;
+        if (!is_pppoe) continue;
+        EXPECT_EQ(frame.substr(*found->pppoe_length, 2), from_hex("003e")) << one.name;
     }
 }
 
