@@ -232,12 +232,16 @@ class SdpRewriter {
 
     void ports(const sdp::Media& line, const OwnStream& stream) {
         if (stream.components.empty()) return;
-        if (const auto* rtp = media_.find(stream.components.front())) {
-            port(line.port_text, *rtp, Place::sdp_media);
-        }
-        if (!line.rtcp_port_text || stream.components.size() < 2) return;
-        if (const auto* rtcp = media_.find(stream.components[1])) {
+        const auto* rtp = media_.find(stream.components.front());
+        if (rtp != nullptr) port(line.port_text, *rtp, Place::sdp_media);
+        if (stream.components.size() < 2) return;
+        const auto* rtcp = media_.find(stream.components[1]);
+        if (rtcp == nullptr) return;
+        if (line.rtcp_port_text) {
             port(*line.rtcp_port_text, *rtcp, Place::sdp_rtcp);
+        } else if (rtp != nullptr && has_rtcp(line, 0) &&
+                   rtcp->outside.port != above(rtp->outside.port)) {
+            add_rtcp(line, *rtcp);
         }
     }
 
@@ -253,6 +257,13 @@ class SdpRewriter {
     }
 
   private:
+    /// The two are neighbours inside, and nothing says that they are not outside (RFC 3605 2.1).
+    void add_rtcp(const sdp::Media& line, const Mapping& rtcp) {
+        replace(span_of(line.end, line.end),
+                "\r\na=rtcp:" + std::to_string(number(rtcp.outside.port)), Place::sdp_rtcp,
+                Why::media_port);
+    }
+
     void location(const sdp::Location& at, Transport transport) {
         const auto key = key_of(at, transport, owner_);
         const auto* mapping = key ? media_.find(*key) : nullptr;
@@ -356,6 +367,8 @@ void rewrite_sdp(Bodies bodies, std::string_view text, const MediaOwner& sender,
     for (const auto& session : bodies) {
         rewriter.address(session.origin, Place::sdp_origin);
         rewriter.address(session.connection, Place::sdp_connection);
+        for (const auto& connection : session.further_connections)
+            rewriter.address(connection, Place::sdp_connection);
     }
     std::size_t index = 0;
     for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection* connection) {

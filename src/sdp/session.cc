@@ -155,6 +155,14 @@ class Reader {
         : text_(text), memory_(memory), session_(memory) {}
 
     Step line(char type, Span value) {
+        const auto fault = read(type, value);
+        if (!session_.media.empty()) current().end = value.end();
+        return fault;
+    }
+    [[nodiscard]] Session take() { return std::move(session_); }
+
+  private:
+    Step read(char type, Span value) {
         switch (type) {
             case 'o':
                 return origin(value);
@@ -169,9 +177,7 @@ class Reader {
         }
         return {};
     }
-    [[nodiscard]] Session take() { return std::move(session_); }
 
-  private:
     Step origin(Span value) {
         if (seen_origin_) return Fault{"second o= line"};
         seen_origin_ = true;
@@ -191,6 +197,7 @@ class Reader {
         if (!layers && !same_address(text_, *place, read)) {
             return Fault{"second c= line with another address"};
         }
+        session_.further_connections.push_back(read);
         return {};
     }
 
@@ -224,7 +231,7 @@ class Reader {
     }
 
     Step media_attribute(std::string_view name, Span value) {
-        if (name == "rtcp") rtcp(value);
+        if (name == "rtcp") return rtcp(value);
         if (name == "path") current().has_path = true;
         if (name == "candidate") return candidate(value);
         if (name == "remote-candidates") return remote_candidates(value);
@@ -263,16 +270,17 @@ class Reader {
     }
 
     /// RFC 3605 2.1: port [nettype addrtype connection-address]
-    void rtcp(Span value) {
-        if (current().rtcp_port_text) return;
+    Step rtcp(Span value) {
+        if (current().rtcp_port_text) return Fault{"second a=rtcp line"};
         Fields fields(text_, value);
         const Span port_text = fields.next();
         const auto port = parse_port(port_text.in(text_));
-        if (!port) return;
+        if (!port) return {};
         current().rtcp_port_text = port_text;
         current().rtcp_port = *port;
         const auto read = read_connection(text_, fields);
         if (!read.address.empty()) current().rtcp_connection = read;
+        return {};
     }
 
     Media& current() { return session_.media.back(); }

@@ -11,6 +11,7 @@
 // phones send c= after t= and b= after a=.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory_resource>
 #include <optional>
@@ -71,6 +72,7 @@ struct Media {
     bool msrp_cema = false;                        ///< RFC 6714 4
     Direction direction = Direction::sendrecv;
     Setup setup = Setup::none;
+    std::size_t end = 0;  ///< of its last line, without the line end: further attributes go there
 };
 
 /// More m= lines than this make a body malformed.
@@ -79,12 +81,15 @@ inline constexpr std::size_t kMostMedia = 64;
 inline constexpr std::size_t kMostCandidates = 64;
 
 struct Session {
-    explicit Session(std::pmr::memory_resource* memory) : media(memory) {}
+    explicit Session(std::pmr::memory_resource* memory)
+        : media(memory), further_connections(memory) {}
 
     std::optional<Connection> origin;
     std::optional<Connection> connection;
     Direction direction = Direction::sendrecv;
     std::pmr::vector<Media> media;
+    /// Of any level, behind its first: the same address once more, or layers of multicast.
+    std::pmr::vector<Connection> further_connections;
 
     /// The address that stream `index` is received at: its own c= or the session's; none if neither
     /// is there.
@@ -95,11 +100,12 @@ struct Session {
 /// there is no "v=" first line, a line is not "x=…" (empty lines may follow the last), there is a
 /// NUL byte, an m= line can't be read (a port over 65535 or a count of 0 too), a level has two c=
 /// lines with different addresses (RFC 8866 5.7 allows several for the multicast layers of one
-/// stream only), there are two o= lines, over kMostMedia streams, or over kMostCandidates of one.
+/// stream only), there are two o= lines or two a=rtcp of one stream, over kMostMedia streams, or over
+/// kMostCandidates of one.
 ///
 /// A c= that can't be read is kept, without an address: it hides the session's all the same. An
-/// unreadable o=, a=rtcp or candidate counts as absent; of several a=rtcp the first holds. In o= the
-/// last three fields count, since user names with blanks are not rare.
+/// unreadable o=, a=rtcp or candidate counts as absent. In o= the last three fields count, since user
+/// names with blanks are not rare.
 ///
 /// The index lies in `memory`, which has to outlive it.
 [[nodiscard]] Result<Session> parse(

@@ -11,6 +11,7 @@
 namespace sipnat {
 namespace {
 
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 /// Runs with each of them inside.
@@ -36,6 +37,21 @@ class DialogMedia : public testing::TestWithParam<Person> {
 
 INSTANTIATE_TEST_SUITE_P(Inside, DialogMedia, testing::ValuesIn(kBothPersons),
                          [](const auto& inside) { return name_of(inside.param); });
+
+// Its RTCP moves to where it belongs without a=rtcp, and outside somebody else is there already.
+TEST(RtcpOfADialog, SaysWhereItIs) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    const auto invite =
+        line.out(kAlice.request("INVITE", 1, audio("192.168.77.2", 4000, "a=rtcp:5000\n")));
+    EXPECT_THAT(invite.text, HasSubstr("m=audio 10000 RTP/AVP 0\r\na=rtcp:10001\r\n"));
+    (void)line.in(answer(invite.text, 200, "b", audio("203.0.113.10", 7000)));
+    const auto again =
+        line.out(kAlice.with_peer_tag("b").request("INVITE", 2, audio("192.168.77.2", 4000)));
+    EXPECT_THAT(again.text, HasSubstr("m=audio 10000 RTP/AVP 0\r\na=rtcp:10002\r\n"));
+    EXPECT_THAT(again.opened,
+                testing::Contains("audio 192.168.77.2:4001=203.0.113.1:10002 any"));
+}
 
 // --- glare (RFC 3261 14.1, 14.2; RFC 5407 3.2) ----------------------------------------------------
 

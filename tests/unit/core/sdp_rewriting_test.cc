@@ -132,6 +132,12 @@ INSTANTIATE_TEST_SUITE_P(
                 "m=audio 10000 RTP/AVP 0\nm=video 10000 RTP/AVP 96\n",
                 {"audio 192.168.77.2:4000=203.0.113.1:10000 any",
                  "audio 192.168.77.2:4001=203.0.113.1:10001 any"}),
+        streams("RTCP that is another's RTP is not right above its own",
+                "m=audio 4001 RTP/AVP 0\nm=video 4000 RTP/AVP 96\na=sendonly\n",
+                "m=audio 10000 RTP/AVP 0\nm=video 10002 RTP/AVP 96\na=sendonly\na=rtcp:10000\n",
+                {"video 192.168.77.2:4000=203.0.113.1:10002 any",
+                 "audio 192.168.77.2:4001=203.0.113.1:10000 any",
+                 "audio 192.168.77.2:4002=203.0.113.1:10001 any"}),
         streams("a count", "m=audio 4000/2 RTP/AVP 0\n", "m=audio 10000/2 RTP/AVP 0\n",
                 {"audio 192.168.77.2:4000=203.0.113.1:10000 any",
                  "audio 192.168.77.2:4001=203.0.113.1:10001 any",
@@ -157,6 +163,14 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Addresses, Offer,
     testing::Values(
+        SdpCase{"the same c= twice",
+                "v=0\no=- 1 1 IN IP4 192.168.77.2\ns=-\nc=IN IP4 192.168.77.2\nc=IN IP4 "
+                "192.168.77.2\nt=0 0\nm=image 20000 udptl t38\nc=IN IP4 192.168.77.2\nc=IN IP4 "
+                "192.168.77.2\n",
+                "v=0\no=- 1 1 IN IP4 203.0.113.1\ns=-\nc=IN IP4 203.0.113.1\nc=IN IP4 "
+                "203.0.113.1\nt=0 0\nm=image 20000 udptl t38\nc=IN IP4 203.0.113.1\nc=IN IP4 "
+                "203.0.113.1\n",
+                {"other 192.168.77.2:20000=203.0.113.1:20000 any"}},
         SdpCase{"c= of the stream only",
                 "v=0\no=- 1 1 IN IP4 192.168.77.2\ns=-\nt=0 0\nm=audio 20000 RTP/AVP 0\nc=IN IP4 "
                 "192.168.77.2\n",

@@ -163,8 +163,8 @@ TEST(Session, ReadsRtcpAttributes) {
             << attribute;
         EXPECT_EQ(sdp.show(media.rtcp_connection), connection) << attribute;
     }
-    const Sdp twice("v=0\na=rtcp:1\nm=audio 4000 X\na=rtcp:2\na=rtcp:3\n");
-    EXPECT_EQ(twice.session->media[0].rtcp_port, Port{2});
+    const Sdp session_level("v=0\na=rtcp:1\nm=audio 4000 X\na=rtcp:2\n");
+    EXPECT_EQ(session_level.session->media[0].rtcp_port, Port{2});
 }
 
 TEST(Session, ReadsMuxDirectionAndSetup) {
@@ -230,6 +230,8 @@ TEST(Session, RefusesBodies) {
               "line 4: second c= line with another address"},
              {"v=0\nm=a 1 X\nc=IN IP4 224.1.1.1\nc=IN IP4 1.2.3.4\n",
               "line 4: second c= line with another address"},
+             {"v=0\nm=a 1 X\na=rtcp:5\na=rtcp:6\n", "line 4: second a=rtcp line"},
+             {"v=0\nm=a 1 X\na=rtcp:5\na=rtcp:5\n", "line 4: second a=rtcp line"},
              {"v=0\nc=IN IP4 224.1.1.1\nc=IN IP4 224.1.1.2\n",
               "line 3: second c= line with another address"},
          }) {
