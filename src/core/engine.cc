@@ -363,7 +363,8 @@ class Engine::Implementation {
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
         if (refusal && (!read || !bodies.empty())) {
             apply(*refusal);
-        } else if (const auto& left = ports_.unreached(); left && bodies.empty() && !reached) {
+        } else if (const auto& left = ports_.unreached();
+                   left && bodies.empty() && !reached && decision_.open.empty()) {
             decision_.reason = left->reason;
             decision_.detail = left->text;
         }

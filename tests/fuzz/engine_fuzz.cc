@@ -176,7 +176,6 @@ void check_decision(std::string_view payload, const Decision& decision) {
         case Reason::keepalive:
         case Reason::not_sip:
         case Reason::malformed:
-        case Reason::second_opinion:
         case Reason::entry_exists:
             require(!has_edits, "an unchanged message has no edits");
             break;
@@ -356,6 +355,7 @@ class Scenario {
         Decision decision = engine_.handle(packet, now_);
         int rounds = 0;
         while (decision.needs_kernel()) {
+            print(packet, sender, receiver, decision);
             check_decision(packet.payload, decision);
             require(++rounds <= kMostRounds, "the kernel is not asked without end");
             require(decision.entry.has_value() == (packet.standing != FlowStanding::helped),
