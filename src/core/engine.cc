@@ -758,8 +758,8 @@ class Engine::Implementation {
     void apply(const Refusal& refusal) {
         decision_.reason = refusal.reason;
         decision_.detail = refusal.text;
-        const bool is_unclear = refusal.reason == Reason::malformed_sdp ||
-                                refusal.reason == Reason::second_opinion;
+        const bool is_unclear =
+            refusal.reason == Reason::malformed_sdp || refusal.reason == Reason::second_opinion;
         if (is_unclear) return;
         if (settings_.on_no_media == OnNoMedia::unchanged) decision_.edits.clear();
         if (settings_.on_no_media == OnNoMedia::drop) decision_.verdict = Verdict::drop;

@@ -53,8 +53,7 @@ class FurtherPorts {
     /// Leases for what the message reached, but for the holes that its call has (`in_call`). Appends
     /// the holes that have to be opened; true if any lease is the message's.
     bool lend(const Perspective& sender, const Reach& reach, const std::vector<FurtherPort>& ports,
-              bool in_call, Time now, std::pmr::memory_resource* scratch,
-              std::vector<Hole>& open);
+              bool in_call, Time now, std::pmr::memory_resource* scratch, std::vector<Hole>& open);
     /// Why the last of the ports that stay as sent does; nothing when none does.
     [[nodiscard]] const std::optional<Refusal>& unreached() const { return unreached_; }
     /// So that its retransmissions leave the same ones.

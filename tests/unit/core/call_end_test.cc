@@ -71,6 +71,15 @@ TEST_F(EstablishedCall, WithoutCountersIsNeverTakenForIdle) {
     EXPECT_THAT(show(gateway.wait(5min).close), all_of_it());
 }
 
+TEST_F(EstablishedCall, WhatWasCountedBeforeItsLastMessageSaysNothing) {
+    gateway.now += 24h;
+    const auto due = gateway.engine.tick(gateway.now);
+    ASSERT_EQ(due.idle.size(), 1U);
+    (void)line.out(kAliceInDialog.request("INVITE", 2, audio("192.168.77.2", 4000)));
+    EXPECT_THAT(gateway.engine.settle_idle({{due.idle[0].call, 0}}, gateway.now), IsEmpty());
+    EXPECT_EQ(gateway.engine.calls(), 1U);
+}
+
 TEST_F(EstablishedCall, NobodyAsksForCountersAfterAnUnansweredBye) {
     gateway.counted = 1;
     (void)line.out(kAliceInDialog.request("BYE", 2));

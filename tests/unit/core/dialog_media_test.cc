@@ -49,8 +49,7 @@ TEST(RtcpOfADialog, SaysWhereItIs) {
     const auto again =
         line.out(kAlice.with_peer_tag("b").request("INVITE", 2, audio("192.168.77.2", 4000)));
     EXPECT_THAT(again.text, HasSubstr("m=audio 10000 RTP/AVP 0\r\na=rtcp:10002\r\n"));
-    EXPECT_THAT(again.opened,
-                testing::Contains("audio 192.168.77.2:4001=203.0.113.1:10002 any"));
+    EXPECT_THAT(again.opened, testing::Contains("audio 192.168.77.2:4001=203.0.113.1:10002 any"));
 }
 
 // --- glare (RFC 3261 14.1, 14.2; RFC 5407 3.2) ----------------------------------------------------

@@ -124,6 +124,15 @@ TEST_F(Ice, TheNextOfferWithTheOutsideAddressIsTheSameStream) {
             "a=candidate:1 1 UDP 99 192.168.77.2 4000 typ host\n")));
     EXPECT_THAT(again.opened, IsEmpty());
     EXPECT_THAT(again.closed, IsEmpty());
+    EXPECT_THAT(body_of(again), HasSubstr(" 203.0.113.1 10000 typ host\r\n"));
+}
+
+TEST_F(Ice, CandidatesAreNotFollowedFromAnOutsideEndpointOfNobodys) {
+    const std::string stun =
+        "m=audio 40000 RTP/AVP 0\na=candidate:1 1 UDP 99 192.168.77.2 4000 typ host\n";
+    const auto sent = offer(stun, "203.0.113.1");
+    EXPECT_EQ(body_of(sent), sdp("203.0.113.1", stun));
+    EXPECT_THAT(sent.opened, IsEmpty());
 }
 
 TEST_F(Ice, TheSidesOfTheCallSpeakToEachCandidate) {
@@ -285,6 +294,18 @@ TEST(MediaHosts, MayReceiveRtcpAlone) {
     EXPECT_THAT(sent.opened, ElementsAre("audio 192.168.77.2:4000=203.0.113.1:10000 any",
                                          "audio 192.168.77.9:4001=203.0.113.1:10001 any"));
     EXPECT_THAT(body_of(sent), HasSubstr("a=rtcp:10001 IN IP4 203.0.113.1\r\n"));
+}
+
+TEST(MediaHosts, ReceiveNoRtcpOverTcp) {
+    Settings settings;
+    settings.media_hosts = {address("192.168.77.9")};
+    Gateway gateway(settings);
+    const auto sent = gateway.line().out(kAlice.request(
+        "INVITE", 1,
+        sdp("192.168.77.2",
+            "m=audio 4000 TCP/RTP/AVP 0\na=setup:passive\na=rtcp:4001 IN IP4 192.168.77.9\n")));
+    EXPECT_THAT(sent.opened, ElementsAre("audio 192.168.77.2:4000=203.0.113.1:10000 any"));
+    EXPECT_THAT(body_of(sent), HasSubstr("a=rtcp:4001 IN IP4 203.0.113.1\r\n"));
 }
 
 TEST(MediaHosts, OthersAreNobodysToOpen) {

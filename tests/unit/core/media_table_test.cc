@@ -120,6 +120,22 @@ TEST(MediaTable, WhatNobodyAcquiredLeavesNoTrace) {
     EXPECT_FALSE(table.next_due());
 }
 
+// Without NAT an endpoint is its own outside one, which may be another's as well.
+TEST(MediaTable, TheFirstOfTwoWithOneOutsideEndpointIsFoundByItWhileItIsThere) {
+    MediaTable table(tiny(10000, 10001));
+    const auto outside = endpoint("203.0.113.1:10000");
+    const MediaKey first{kOutside, Transport::udp, endpoint("192.168.77.2:4000")};
+    const MediaKey second{kOutside, Transport::udp, outside};
+    for (const auto& key : {first, second})
+        ASSERT_EQ(table.map(std::span(&key, 1), ExpectClass::audio, {}), Mapped::done);
+    EXPECT_EQ(table.find(first)->outside, outside);
+    EXPECT_EQ(table.find(second)->outside, outside);
+    table.drop_unused(second);
+    EXPECT_EQ(table.find_outside(outside, Transport::udp), first);
+    table.drop_unused(first);
+    EXPECT_EQ(table.find_outside(outside, Transport::udp), std::nullopt);
+}
+
 TEST(MediaTable, RtcpThatComesLaterStandsBesideItsRtp) {
     MediaTable table((Settings()));
     const MediaKey rtp{kOutside, Transport::udp, endpoint("192.168.77.2:4000")};

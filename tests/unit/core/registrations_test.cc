@@ -2,12 +2,15 @@
 //
 //     phone 192.168.77.2:5060 ── 203.0.113.1:1024 ── registrar 203.0.113.10:5060
 #include "lab.h"
+#include "sipnat/sip/uri.h"
 
 namespace sipnat {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Not;
 
 std::string registering(int cseq, std::string_view more, std::string_view aor = "alice@example.com",
                         std::string_view call_id = "r-1") {
@@ -64,6 +67,18 @@ TEST_F(Bindings, AreMadeByThe2xxWithWhatItGrants) {
     EXPECT_EQ(binding.inside.text(), "192.168.77.2:5060");
     EXPECT_EQ(binding.outside.text(), "203.0.113.1:1024");
     EXPECT_EQ(binding.registrar.text(), "203.0.113.10:5060");
+}
+
+TEST_F(Bindings, ContactsBeyondAllMeasureAreNotRead) {
+    const std::string others = "Contact: <sip:x@198.51.100.1>\n";
+    std::string many;
+    for (std::size_t i = 0; i + 1 < sip::kMostAddresses; ++i)
+        many += others;
+    constexpr auto kAlice = "alice@example.com alice@192.168.77.2:5060 600";
+    enrol(1, many + others + kContact, many + others + kListed);
+    EXPECT_THAT(known(), Not(Contains(kAlice)));
+    enrol(2, many + kContact, many + kListed);
+    EXPECT_THAT(known(), Contains(kAlice));
 }
 
 TEST_F(Bindings, TakeTheTimeThatIsSaidNearest) {

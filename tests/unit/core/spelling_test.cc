@@ -61,8 +61,7 @@ TEST(Spellings, TheLastOneHolds) {
     Spellings spellings;
     spellings.note_uri(kPhone, kServer, route(";lr"), {"192.168.77.2", ""});
     spellings.note_uri(kPhone, kServer, route(";lr"), {"192.168.77.2:5060", ""});
-    EXPECT_EQ(spellings.uri(kPhone, kServer, route(";lr"))->host_port,
-              "192.168.77.2:5060");
+    EXPECT_EQ(spellings.uri(kPhone, kServer, route(";lr"))->host_port, "192.168.77.2:5060");
 }
 
 TEST(Spellings, WhatIsTooLongIsNotKept) {
