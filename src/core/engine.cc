@@ -316,7 +316,11 @@ class Engine::Implementation {
                     read_own_streams(bodies, message.text(), owner(inside), media_, own_);
                     own = own_;
                 }
-                if (!refusal) reach = ports_.reach(packet, perspective, further, now);
+                if (refusal) {
+                    ports_.recall_left(perspective);
+                } else {
+                    reach = ports_.reach(packet, perspective, further, now);
+                }
             }
             if (forwarded && !refusal) ports_.add_own(packet, perspective, reach);
             const bool followed =
@@ -363,8 +367,7 @@ class Engine::Implementation {
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
         if (refusal && (!read || !bodies.empty())) {
             apply(*refusal);
-        } else if (const auto& left = ports_.unreached();
-                   left && bodies.empty() && !reached && decision_.open.empty()) {
+        } else if (const auto& left = ports_.unreached(); left && bodies.empty() && !reached) {
             decision_.reason = left->reason;
             decision_.detail = left->text;
         }

@@ -58,6 +58,7 @@ class FurtherPorts {
     [[nodiscard]] const std::optional<Refusal>& unreached() const { return unreached_; }
     /// So that its retransmissions leave the same ones.
     void remember_left(const Perspective& sender);
+    void recall_left(const Perspective& sender);
 
     /// A REGISTER or a subscription asks how long its Contact is to be reached, and its 2xx says.
     void note_granted(const sip::Message& message, const NatView& view, Time now,
@@ -97,7 +98,6 @@ class FurtherPorts {
         std::vector<Port> ports;
     };
 
-    void recall_left(const Perspective& sender);
     void leave(const Endpoint& inside, Reason reason);
     void add_holes(const MediaKey& key, const Party& peer, std::vector<HoleKey>& holes) const;
 
