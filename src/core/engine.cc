@@ -199,10 +199,14 @@ class Engine::Implementation {
         });
         for (const auto& lease : ports_.leases())
             save(lease, state);
+        for (const auto& [name, binding] : registrations_.all())
+            state.bindings.push_back(binding);
         return state;
     }
 
-    [[nodiscard]] bool has_changes() const { return !changed_.empty() || ports_.has_changes(); }
+    [[nodiscard]] bool has_changes() const {
+        return !changed_.empty() || ports_.has_changes() || registrations_.has_changes();
+    }
 
     SavedState take_changes() {
         SavedState state;
@@ -215,6 +219,7 @@ class Engine::Implementation {
         changed_.clear();
         for (const auto& lease : ports_.take_changes())
             save(lease, state);
+        registrations_.take_changes(state.bindings, state.ended_bindings);
         return state;
     }
 
@@ -239,6 +244,8 @@ class Engine::Implementation {
         }
         for (const auto& lease : state.leases)
             ports_.restore(lease);
+        for (const auto& binding : state.bindings)
+            registrations_.restore(binding, settings_);
         for (const auto& saved : state.mappings)
             media_.drop_unused(saved.key);
     }

@@ -8,6 +8,7 @@
 #include "core/endpoint_text.h"
 #include "core/lease_time.h"
 #include "sipnat/base/ascii.h"
+#include "sipnat/core/call.h"
 #include "sipnat/sip/uri.h"
 
 namespace sipnat {
@@ -87,6 +88,13 @@ Contacts contacts_of(const sip::Message& message, const Party& inside, const IpA
 }
 
 }  // namespace
+
+FlowTuples flow_of(const Binding& binding) {
+    const auto& flow = binding.name.flow;
+    const auto& [source, destination, transport] = flow;
+    if (source == binding.inside) return {flow, {destination, binding.outside, transport}};
+    return {flow, {binding.inside, source, transport}};
+}
 
 void Registrations::note(const Tuple& flow, const sip::Message& message, const NatView& view,
                          KnownEndpoints& known, const Settings& settings, Time now,
@@ -175,31 +183,66 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
 
 void Registrations::put(const Order::View& name, const Party& inside, const Party& registrar,
                         Time until, const Settings& settings, Time now) {
-    if (const auto at = bindings_.find(name); at != bindings_.end()) {
-        auto& binding = at->second;
-        auto end = by_end_.extract({binding.until, &binding});
-        end.value().first = until;
-        by_end_.insert(std::move(end));
-        binding.until = until;
-        binding.inside = inside.real;
-        binding.outside = inside.shown;
-        binding.registrar = registrar.real;
+    const auto found = bindings_.find(name);
+    if (found == bindings_.end()) {
+        const auto& [flow, aor, contact] = name;
+        const BindingName stored{flow, std::string(aor), std::string(contact)};
+        const auto* added = add({stored, inside.real, inside.shown, registrar.real, until, until},
+                                now + kKeepUp, settings);
+        if (added != nullptr) changed_.push_back(added->name);
         return;
     }
-    const auto& host = inside.real.address;
+    auto& binding = found->second;
+    const bool moved = std::tie(binding.inside, binding.outside, binding.registrar) !=
+                       std::tie(inside.real, inside.shown, registrar.real);
+    const bool is_news =
+        moved || until < binding.saved_until || until - binding.saved_until > kStaleDeadline;
+    auto end = by_end_.extract({binding.until, &binding});
+    end.value().first = until;
+    by_end_.insert(std::move(end));
+    binding.until = until;
+    binding.inside = inside.real;
+    binding.outside = inside.shown;
+    binding.registrar = registrar.real;
+    if (!is_news) return;
+    binding.saved_until = until;
+    changed_.push_back(binding.name);
+}
+
+/// Nothing when a limit is reached.
+Binding* Registrations::add(const Binding& binding, Time keep_up, const Settings& settings) {
+    const auto& host = binding.inside.address;
     const auto of_host = per_host_.find(host);
     const bool is_full =
         of_host != per_host_.end() && of_host->second >= settings.bindings_per_host;
-    if (is_full || bindings_.size() >= settings.bindings) return;
-    const auto& [flow, aor, contact] = name;
-    if (const auto [kept, is_new] = kept_up_.try_emplace(flow, now + kKeepUp); is_new) {
+    if (is_full || bindings_.size() >= settings.bindings) return nullptr;
+    const auto [made, is_new] = bindings_.emplace(binding.name, binding);
+    if (!is_new) return nullptr;
+    ++per_host_[host];
+    by_end_.emplace(binding.until, &made->second);
+    const auto& flow = binding.name.flow;
+    if (const auto [kept, is_first] = kept_up_.try_emplace(flow, keep_up); is_first) {
         to_keep_up_.emplace(kept->second, flow);
     }
-    ++per_host_[host];
-    const BindingName stored{flow, std::string(aor), std::string(contact)};
-    const auto made = bindings_.emplace(
-        stored, Binding{stored, inside.real, inside.shown, registrar.real, until});
-    by_end_.emplace(until, &made.first->second);
+    return &made->second;
+}
+
+void Registrations::restore(const Binding& binding, const Settings& settings) {
+    (void)add(binding, Time{}, settings);
+}
+
+void Registrations::take_changes(std::vector<Binding>& bindings, std::vector<BindingName>& ended) {
+    std::ranges::sort(changed_);
+    const auto repeated = std::ranges::unique(changed_);
+    changed_.erase(repeated.begin(), repeated.end());
+    for (auto& name : changed_) {
+        if (const auto found = bindings_.find(name); found != bindings_.end()) {
+            bindings.push_back(found->second);
+        } else {
+            ended.push_back(std::move(name));
+        }
+    }
+    changed_.clear();
 }
 
 void Registrations::erase(Bindings::iterator at) {
@@ -207,6 +250,7 @@ void Registrations::erase(Bindings::iterator at) {
     if (--of_host->second == 0) per_host_.erase(of_host);
     by_end_.erase({at->second.until, &at->second});
     const auto flow = at->first.flow;
+    changed_.push_back(at->first);
     bindings_.erase(at);
     if (has_any(flow)) return;
     const auto kept = kept_up_.find(flow);

@@ -60,6 +60,12 @@ class Registrations {
 
     [[nodiscard]] const Bindings& all() const { return bindings_; }
 
+    [[nodiscard]] bool has_changes() const { return !changed_.empty(); }
+    /// What changed since this was asked last.
+    void take_changes(std::vector<Binding>& bindings, std::vector<BindingName>& ended);
+    /// One of an earlier process; its flow has to be kept up at once. Over the limits it is left out.
+    void restore(const Binding& binding, const Settings& settings);
+
   private:
     struct Asked {
         using allocator_type = std::pmr::polymorphic_allocator<>;
@@ -105,6 +111,7 @@ class Registrations {
                 const Settings& settings, Time now, std::pmr::memory_resource* scratch);
     void put(const Order::View& name, const Party& inside, const Party& registrar, Time until,
              const Settings& settings, Time now);
+    Binding* add(const Binding& binding, Time keep_up, const Settings& settings);
     void erase(Bindings::iterator at);
     [[nodiscard]] bool has_any(const Tuple& flow) const;
 
@@ -113,6 +120,7 @@ class Registrations {
     Bindings bindings_;
     std::set<std::pair<Time, const Binding*>> by_end_;  // each stays where it is in bindings_
     std::unordered_map<IpAddress, std::size_t> per_host_;
+    std::vector<BindingName> changed_;
     std::set<std::pair<Time, Tuple>> to_keep_up_;
     std::map<Tuple, Time> kept_up_;  // the flows in it: those that have bindings
     BoundedTable<RequestKey, Request, RequestKey::Hash, RequestKey::Stored> requests_{

@@ -100,15 +100,22 @@ void Daemon::restore() {
                                       configuration_.paths.state, saved.fault));
     }
     engine_.restore(saved.state);
-    if (engine_.calls() > 0) {
-        log(Level::notice, fmt::format("{} running calls restored", engine_.calls()));
+    const auto bindings = engine_.bindings();
+    if (engine_.calls() + bindings.size() > 0) {
+        log(Level::notice, fmt::format("{} running calls and {} registrations restored",
+                                       engine_.calls(), bindings.size()));
     }
+    std::vector<FlowTuples> flows;
+    for (const auto& binding : bindings) {
+        if (binding.inside != binding.outside) flows.push_back(flow_of(binding));
+    }
+    report(wiring_.flows->make_flows(flows, now_by_clock()), "make flows of registrations anew");
     note_saved(state_file_.replace(engine_.save()), now_by_clock());
     const auto knowledge = saved.complete ? Knowledge::all_calls : Knowledge::some_calls;
     for (const auto& fault : wiring_.gate->take_over(engine_.media(), knowledge))
         log(Level::error, fault.text());
     exclude_forwards();
-    keep_up_again_ = now_by_clock() + kKeepUp;
+    keep_up(now_by_clock());
     learn_foreign_endpoints(now_by_clock());
 }
 
@@ -184,6 +191,7 @@ Result<void> Daemon::run() {
         }
     }
     sd_notify(0, "STOPPING=1");
+    report(state_file_.sync(), "save state");
     log(Level::notice, "stopped; table and running calls are left as they are");
     return {};
 }
@@ -280,7 +288,7 @@ void Daemon::run_timers(Time now) {
     if (!due || *due > now) return;
     const auto work = engine_.tick(now);
     close(work.close);
-    report(wiring_.gate->keep_flows(work.keep_up), "keep flows of registrations");
+    report(wiring_.flows->keep_flows(work.keep_up), "keep flows of registrations");
     to_sweep_.insert(to_sweep_.end(), work.sweep.begin(), work.sweep.end());
     to_count_.insert(to_count_.end(), work.idle.begin(), work.idle.end());
 }

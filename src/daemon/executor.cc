@@ -232,10 +232,6 @@ Result<std::set<Endpoint>> Executor::foreign_endpoints(const MediaTable& media) 
     return endpoints;
 }
 
-Result<void> Executor::keep_flows(std::span<const Tuple> flows) {
-    return daemon::keep_flows(conntrack_, flows);
-}
-
 Result<void> Executor::keep_up(const MediaTable& media, Time /*now*/) {
     std::vector<Expectation> needed;
     for (const auto& [key, mapping] : media.mappings()) {

@@ -37,7 +37,6 @@ class Executor : public MediaGate {
                                                Knowledge knowledge) override;
     [[nodiscard]] Result<void> put_again(const MediaTable& media) override;
     [[nodiscard]] Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) override;
-    [[nodiscard]] Result<void> keep_flows(std::span<const Tuple> flows) override;
     /// Expectations end after a day, and with the flow that they hang on. Those of signalling are
     /// needed for as long as a phone is registered.
     [[nodiscard]] Result<void> keep_up(const MediaTable& media, Time now) override;

@@ -1,5 +1,9 @@
 #include "daemon/flow_source.h"
 
+#include <cerrno>
+#include <map>
+
+#include "daemon/kernel_checks.h"
 #include "sipnat/netfilter/helper.h"
 
 namespace sipnat::daemon {
@@ -11,7 +15,57 @@ GatewayEnd gateway_end_of(const netfilter::QueuedPacket& queued) {
     return queued.from_gateway ? GatewayEnd::sender : GatewayEnd::none;
 }
 
+/// Of a translated flow: what the other side knows of the inside party.
+const IpAddress& outside_of(const FlowTuples& flow) {
+    const bool opened_inside = flow.original.source != flow.reply.destination;
+    return (opened_inside ? flow.reply : flow.original).destination.address;
+}
+
 }  // namespace
+
+Result<std::unique_ptr<QueueFlows>> QueueFlows::open() {
+    auto conntrack = netfilter::Conntrack::open();
+    if (!conntrack) return tl::unexpected(conntrack.error());
+    auto routes = netfilter::Routes::open();
+    if (!routes) return tl::unexpected(routes.error());
+    return std::make_unique<QueueFlows>(*std::move(conntrack), *std::move(routes));
+}
+
+/// An entry with an outside address that went to somebody else would send the phone's own packets out
+/// under it, for as long as they come.
+Result<void> QueueFlows::make_flows(std::span<const FlowTuples> flows, Time /*now*/) {
+    Result<void> result;
+    std::map<IpAddress, bool> local;
+    for (const auto& tuples : flows) {
+        const auto& outside = outside_of(tuples);
+        const auto [known, is_new] = local.try_emplace(outside, false);
+        if (is_new) {
+            const auto route = routes_.lookup(outside);
+            if (!route && result) result = tl::unexpected(route.error());
+            known->second = route && route->type == netfilter::RouteType::local;
+        }
+        if (!known->second) continue;
+        FlowEntry entry;
+        entry.tuples = tuples;
+        entry.helper = netfilter::kSignallingHelper;
+        entry.timeout = kEntryTimeout;
+        // Unanswered ones are the first to go when the table is full (early_drop()).
+        entry.status = netfilter::flow_status::kSeenReply | netfilter::flow_status::kAssured;
+        auto made = conntrack_.create(entry);
+        if (!made && made.error().code != EEXIST && result) result = made;
+    }
+    return result;
+}
+
+Result<void> QueueFlows::keep_flows(std::span<const Tuple> flows) {
+    Result<void> result;
+    for (const auto& flow : flows) {
+        auto done = conntrack_.prolong(flow, kEntryTimeout);
+        // The phone's next message makes it anew.
+        if (!done && done.error().code != ENOENT && result) result = done;
+    }
+    return result;
+}
 
 FoundFlow QueueFlows::find(const netfilter::QueuedPacket& queued, const PacketView& /*packet*/,
                            const MediaTable& /*media*/, Time /*now*/) {

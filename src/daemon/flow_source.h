@@ -2,15 +2,20 @@
 // it (below), or by looking the flow up and choosing its outside port ourselves (map_flows.h).
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/interface.h"
 #include "sipnat/core/engine.h"
 #include "sipnat/net/packet.h"
+#include "sipnat/netfilter/conntrack.h"
 #include "sipnat/netfilter/port_forwards.h"
 #include "sipnat/netfilter/queue.h"
+#include "sipnat/netfilter/route.h"
 
 namespace sipnat::daemon {
 
@@ -44,13 +49,30 @@ class FlowSource : public Interface {
     }
     /// Once a minute.
     [[nodiscard]] virtual Result<void> keep_up(Time /*now*/) { return {}; }
+
+    /// Flows of registrations must let calls in: those that are gone are made anew, with the outside
+    /// ports that they had. One whose outside address is not the gateway's any more is passed over.
+    /// The first fault, after all were tried.
+    [[nodiscard]] virtual Result<void> make_flows(std::span<const FlowTuples> flows, Time now) = 0;
+    /// These flows of registrations (original tuples) must not end for want of packets.
+    [[nodiscard]] virtual Result<void> keep_flows(std::span<const Tuple> /*flows*/) { return {}; }
 };
 
 /// Expectations mode: the kernel hands the entry over with the packet.
 class QueueFlows : public FlowSource {
   public:
+    [[nodiscard]] static Result<std::unique_ptr<QueueFlows>> open();
+    QueueFlows(netfilter::Conntrack conntrack, netfilter::Routes routes)
+        : conntrack_(std::move(conntrack)), routes_(std::move(routes)) {}
+
+    [[nodiscard]] Result<void> make_flows(std::span<const FlowTuples> flows, Time now) override;
+    [[nodiscard]] Result<void> keep_flows(std::span<const Tuple> flows) override;
     [[nodiscard]] FoundFlow find(const netfilter::QueuedPacket& queued, const PacketView& packet,
                                  const MediaTable& media, Time now) override;
+
+  private:
+    netfilter::Conntrack conntrack_;
+    netfilter::Routes routes_;
 };
 
 }  // namespace sipnat::daemon

@@ -120,15 +120,6 @@ Result<void> delete_flows(netfilter::Conntrack& conntrack, std::span<const Media
     return {};
 }
 
-Result<void> keep_flows(netfilter::Conntrack& conntrack, std::span<const Tuple> flows) {
-    Result<void> result;
-    for (const auto& flow : flows) {
-        auto done = conntrack.prolong(flow, kEntryTimeout);
-        if (!done && done.error().code != ENOENT) result = done;
-    }
-    return result;
-}
-
 Result<std::vector<IdleAnswer>> count_packets(netfilter::Conntrack& conntrack,
                                               std::span<const IdleQuestion> questions,
                                               netfilter::FlowOrigin origin) {

@@ -37,10 +37,6 @@ namespace sipnat::daemon {
 
 /// Of a signalling flow's entry: seconds without packets.
 inline constexpr std::uint32_t kEntryTimeout = 3600;
-/// The entries of these flows, by their original tuples, last for as long as signalling's do. One that
-/// is gone is passed over: the phone's next message makes it anew.
-[[nodiscard]] Result<void> keep_flows(netfilter::Conntrack& conntrack,
-                                      std::span<const Tuple> flows);
 
 /// The outside endpoints that translated UDP flows are answered at, without those of `media`.
 [[nodiscard]] Result<std::set<Endpoint>> reply_destinations(netfilter::Conntrack& conntrack,

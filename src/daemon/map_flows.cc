@@ -343,6 +343,28 @@ Result<void> MapFlows::touch(const Endpoint& outside, const IpAddress& sender, T
     return done;
 }
 
+Result<void> MapFlows::make_flows(std::span<const FlowTuples> flows, Time now) {
+    Result<void> result;
+    for (const auto& flow : flows) {
+        const auto sides = sides_of(flow);
+        if (!sides || !sides->opened_inside) continue;
+        const auto* way = find_outside(outside_, sides->outside.address);
+        if (way == nullptr || !holds(way->inside, sides->inside.address)) continue;
+        if (is_left_alone(*way, sides->inside.address, sides->remote.address)) continue;
+        const auto* mapping = map_->find(way->address, sides->inside);
+        if (mapping != nullptr && mapping->outside != sides->outside) continue;
+        NatChanges changes;
+        if (mapping == nullptr) {
+            auto added = map_->add(way->interface, sides->inside, sides->outside, now);
+            if (!added.added) continue;
+            changes = std::move(added.changes);
+        }
+        auto done = touch(sides->outside, sides->remote.address, now, std::move(changes));
+        if (!done && result) result = done;
+    }
+    return result;
+}
+
 Result<void> MapFlows::keep_up(Time now) {
     const auto changes = map_->expire(now);
     return changes.empty() ? Result<void>{} : kernel_->update(changes);

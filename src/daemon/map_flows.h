@@ -52,6 +52,8 @@ class MapFlows : public FlowSource {
     [[nodiscard]] Result<void> set_forwards(
         const std::vector<netfilter::PortForward>& forwards) override;
     [[nodiscard]] Result<void> keep_up(Time now) override;
+    /// Their mappings. Who is mapped already keeps what it has.
+    [[nodiscard]] Result<void> make_flows(std::span<const FlowTuples> flows, Time now) override;
 
   private:
     [[nodiscard]] FoundFlow confirmed(const FlowEntry& entry, const Tuple& packet,

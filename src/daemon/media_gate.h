@@ -37,8 +37,6 @@ class MediaGate : public Interface {
     [[nodiscard]] virtual Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) = 0;
     /// After the table was loaded again, perhaps in the place of one that somebody flushed.
     [[nodiscard]] virtual Result<void> put_again(const MediaTable& media) = 0;
-    /// The entries of these signalling flows (original tuples) must not end for want of packets.
-    [[nodiscard]] virtual Result<void> keep_flows(std::span<const Tuple> /*flows*/) { return {}; }
     /// Once a minute.
     [[nodiscard]] virtual Result<void> keep_up(const MediaTable& /*media*/, Time /*now*/) {
         return {};

@@ -80,8 +80,9 @@ Result<Wiring> wire(Mode mode, const config::Configuration& configuration) {
     if (mode == Mode::maps) return wire_maps(configuration);
     auto executor = Executor::open();
     if (!executor) return tl::unexpected(executor.error());
-    return Wiring{std::make_unique<QueueFlows>(), std::make_unique<Executor>(*std::move(executor)),
-                  nullptr};
+    auto flows = QueueFlows::open();
+    if (!flows) return tl::unexpected(flows.error());
+    return Wiring{*std::move(flows), std::make_unique<Executor>(*std::move(executor)), nullptr};
 }
 
 }  // namespace sipnat::daemon

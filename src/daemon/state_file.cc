@@ -21,6 +21,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "daemon/clock.h"
+
 namespace sipnat::daemon {
 
 namespace {
@@ -28,7 +30,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kMagic = "sipnat-state";
-constexpr int kVersion = 4;
+constexpr int kVersion = 5;
 /// Below this a file is not worth replacing.
 constexpr std::uint64_t kWorthReplacing = 1U << 20U;
 
@@ -103,6 +105,9 @@ void put(std::string& out, const RemoteStream::Candidate& candidate);
 void put(std::string& out, const Dialog& dialog);
 void put(std::string& out, const Call& call);
 void put(std::string& out, const Lease& lease);
+void put(std::string& out, const BindingName& name);
+void put(std::string& out, const Binding& binding);
+void put(std::string& out, const Clocks& clocks);
 void put(std::string& out, const SavedState::SavedMapping& saved);
 template <class Stream>
 void put(std::string& out, const Negotiated<Stream>& side);
@@ -207,6 +212,19 @@ void put(std::string& out, const Lease& lease) {
     put_object(out, "inside", lease.name.inside, "remote", lease.name.remote, "subject",
                std::string_view(lease.name.subject), "mapping", lease.name.mapping, "holes",
                lease.holes, "until", lease.until, "asked", lease.asked.count());
+}
+
+void put(std::string& out, const BindingName& name) {
+    put_list(out, name.flow, std::string_view(name.aor), std::string_view(name.contact));
+}
+
+void put(std::string& out, const Binding& binding) {
+    put_object(out, "name", binding.name, "inside", binding.inside, "outside", binding.outside,
+               "registrar", binding.registrar, "until", binding.until);
+}
+
+void put(std::string& out, const Clocks& clocks) {
+    put_list(out, clocks.engine, clocks.wall.time_since_epoch().count());
 }
 
 void put(std::string& out, const SavedState::SavedMapping& saved) {
@@ -368,6 +386,34 @@ Lease lease_of(const Json& json) {
     return lease;
 }
 
+BindingName binding_name_of(const Json& json) {
+    return {tuple_of(json.at(0)), text_of(json.at(1)), text_of(json.at(2))};
+}
+
+Binding binding_of(const Json& json) {
+    Binding binding;
+    binding.name = binding_name_of(json.at("name"));
+    binding.inside = endpoint_of(json.at("inside"));
+    binding.outside = endpoint_of(json.at("outside"));
+    binding.registrar = endpoint_of(json.at("registrar"));
+    binding.until = value_of(time_of(json.at("until")));
+    return binding;
+}
+
+Clocks clocks_of(const Json& json) {
+    Clocks clocks;
+    clocks.engine = value_of(time_of(json.at(0)));
+    clocks.wall += std::chrono::milliseconds(json.at(1).get<std::int64_t>());
+    return clocks;
+}
+
+/// A time of another boot, by the engine's clock of now. A clock of the wall that was set back meanwhile
+/// (a router without a battery begins in 1970) makes it as if no time had passed.
+Time rebased(Time time, const Clocks& written, const Clocks& now) {
+    const auto passed = std::max(now.wall - written.wall, std::chrono::milliseconds(0));
+    return now.engine + (time - written.engine) - passed;
+}
+
 SavedState::SavedMapping mapping_of(const Json& json) {
     SavedState::SavedMapping saved;
     saved.key = media_key_of(json.at("key"));
@@ -390,18 +436,25 @@ CallName name_of(const Call& call) {
 struct Known {
     std::map<CallName, Call> calls;
     std::map<LeaseName, Lease> leases;
+    std::map<BindingName, Binding> bindings;
     std::map<MediaKey, Mapping> mappings;
 };
 
-/// All of a line, or nothing of it.
-void learn(const Json& json, Known& known) {
+/// All of a line, or nothing of it. `now` is given for a line of another boot.
+void learn(const Json& json, const std::optional<Clocks>& now, Known& known) {
     SavedState line;
+    const auto written = clocks_of(json.at("clock"));
+    const auto by_now = [&](Time time) { return now ? rebased(time, written, *now) : time; };
     for (const auto& entry : json.at("calls"))
         line.calls.push_back(call_of(entry));
     for (const auto& entry : json.at("mappings"))
         line.mappings.push_back(mapping_of(entry));
     for (const auto& entry : json.at("leases"))
         line.leases.push_back(lease_of(entry));
+    for (const auto& entry : json.at("bindings"))
+        line.bindings.push_back(binding_of(entry));
+    for (const auto& entry : json.at("ended_bindings"))
+        line.ended_bindings.push_back(binding_name_of(entry));
     for (auto& call : line.calls) {
         if (call.state == Call::State::ended) {
             known.calls.erase(name_of(call));
@@ -413,8 +466,15 @@ void learn(const Json& json, Known& known) {
         if (lease.holes.empty()) {
             known.leases.erase(lease.name);
         } else {
+            lease.until = by_now(lease.until);
             known.leases.insert_or_assign(lease.name, std::move(lease));
         }
+    }
+    for (const auto& name : line.ended_bindings)
+        known.bindings.erase(name);
+    for (auto& binding : line.bindings) {
+        binding.until = binding.saved_until = by_now(binding.until);
+        known.bindings.insert_or_assign(binding.name, std::move(binding));
     }
     for (auto& saved : line.mappings) {
         known.mappings.insert_or_assign(saved.key, std::move(saved.mapping));
@@ -430,6 +490,8 @@ SavedState state_of(Known known) {
             used.insert(hole.mapping);
         state.calls.push_back(std::move(call));
     }
+    for (auto& [name, binding] : known.bindings)
+        state.bindings.push_back(std::move(binding));
     for (auto& [name, lease] : known.leases) {
         used.insert(name.mapping);
         state.leases.push_back(std::move(lease));
@@ -464,13 +526,19 @@ std::string state_header(const std::string& boot) {
     return std::string(kMagic) + " " + std::to_string(kVersion) + " " + boot + "\n";
 }
 
-std::string encode_state(const SavedState& state) {
+Clocks clocks_now() {
+    using std::chrono::system_clock;
+    return {now_by_clock(), std::chrono::floor<std::chrono::milliseconds>(system_clock::now())};
+}
+
+std::string encode_state(const SavedState& state, const Clocks& now) {
     std::string body;
-    put_object(body, "calls", state.calls, "mappings", state.mappings, "leases", state.leases);
+    put_object(body, "clock", now, "calls", state.calls, "mappings", state.mappings, "leases",
+               state.leases, "bindings", state.bindings, "ended_bindings", state.ended_bindings);
     return checksum(body) + " " + body + "\n";
 }
 
-ReadState decode_state(const std::string& text, const std::string& boot) {
+ReadState decode_state(const std::string& text, const std::string& boot, const Clocks& now) {
     std::istringstream lines(text);
     std::string line, magic, id;
     int version = 0;
@@ -479,7 +547,8 @@ ReadState decode_state(const std::string& text, const std::string& boot) {
         return {false, {}, "no header"};
     }
     if (version != kVersion) return {false, {}, "another version"};
-    if (id != boot) return {};
+    const bool is_of_this_boot = id == boot;
+    const auto other = is_of_this_boot ? std::nullopt : std::optional(now);
     Known known;
     std::string fault;
     for (int number = 2; fault.empty() && std::getline(lines, line); ++number) {
@@ -491,12 +560,19 @@ ReadState decode_state(const std::string& text, const std::string& boot) {
             break;
         }
         try {
-            learn(Json::parse(body), known);
+            learn(Json::parse(body), other, known);
         } catch (const std::exception& error) {
             fault = where + error.what();
         }
     }
-    return {fault.empty(), state_of(std::move(known)), fault};
+    if (other) {
+        known.calls.clear();
+        std::erase_if(known.leases,
+                      [&](const auto& one) { return one.second.until <= now.engine; });
+        std::erase_if(known.bindings,
+                      [&](const auto& one) { return one.second.until <= now.engine; });
+    }
+    return {fault.empty() && is_of_this_boot, state_of(std::move(known)), fault};
 }
 
 ReadState StateFile::read(const std::string& path, const std::string& boot) {
@@ -504,7 +580,7 @@ ReadState StateFile::read(const std::string& path, const std::string& boot) {
     if (!stream) return {};
     std::ostringstream text;
     text << stream.rdbuf();
-    return decode_state(text.str(), boot);
+    return decode_state(text.str(), boot, clocks_now());
 }
 
 Result<void> StateFile::replace(const SavedState& all) {
@@ -512,9 +588,10 @@ Result<void> StateFile::replace(const SavedState& all) {
     control::Descriptor file(open(
         fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, S_IRUSR | S_IWUSR));
     if (file.number() < 0) return fail_errno("write", fresh, errno);
-    const auto text = state_header(boot_) + encode_state(all);
+    const auto text = state_header(boot_) + encode_state(all, clocks_now());
     if (auto written = write_all(file.number(), text, fresh); !written) return written;
-    // No fsync: after a crash of the machine the file is of another boot anyway.
+    // Registrations outlive a crash of the machine; what is appended later may be lost in one.
+    if (fdatasync(file.number()) != 0) return fail_errno("write", fresh, errno);
     if (std::rename(fresh.c_str(), path_.c_str()) != 0) return fail_errno("replace", path_, errno);
     file_ = std::move(file);
     begun_with_ = text.size();
@@ -525,11 +602,16 @@ Result<void> StateFile::replace(const SavedState& all) {
 
 Result<void> StateFile::append(const SavedState& changes) {
     if (file_.number() < 0) return fail("append to", path_, "it was never begun");
-    const auto line = encode_state(changes);
+    const auto line = encode_state(changes, clocks_now());
     appended_ += line.size();
     auto written = write_all(file_.number(), line, path_);
     if (!written) damaged_ = true;
     return written;
+}
+
+Result<void> StateFile::sync() {
+    if (file_.number() < 0 || fdatasync(file_.number()) == 0) return {};
+    return fail_errno("write", path_, errno);
 }
 
 bool StateFile::is_outgrown() const {

@@ -1,17 +1,18 @@
-// The state file: what the engine needs to go on with running calls after a restart.
+// The state file: what the engine needs to go on with calls and registrations after a restart.
 //
-//     sipnat-state 4 <boot id>
-//     <crc32> {"calls":[…],"mappings":[…],"leases":[…]}    all, when the file was begun
-//     <crc32> {"calls":[…],"mappings":[…],"leases":[…]}    what changed since: a line a batch
+//     sipnat-state 5 <boot id>
+//     <crc32> {"clock":[…],"calls":[…],"mappings":[…],…}    all, when the file was begun
+//     <crc32> {"clock":[…],"calls":[…],"mappings":[…],…}    what changed since: a line a batch
 //     …
 //
 // So what a message changed is on file, with one write, before the next message is looked at: a
 // process that is killed loses nothing but the message in its hands. When the changes outgrow the
-// calls the file is written anew and replaced atomically. It is of no use after a reboot, since the
-// kernel's half of the state is gone then: a file of another boot reads as "nothing". Lines after a
-// damaged one are not trusted.
+// calls the file is written anew and replaced atomically. Of another boot only registrations hold, since
+// calls have nothing left in the kernel; how long they still last is told by the clock of the wall, which
+// each line has beside the engine's. Lines after a damaged one are not trusted.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -24,15 +25,23 @@ namespace sipnat::daemon {
 /// The kernel's random id of this boot.
 [[nodiscard]] Result<std::string> boot_id();
 
+/// One moment by both clocks. The engine's begins anew with each boot; the wall's may be set.
+struct Clocks {
+    Time engine{};
+    std::chrono::sys_time<std::chrono::milliseconds> wall{};
+};
+[[nodiscard]] Clocks clocks_now();
+
 /// What a state file's text says: later lines replace what earlier ones said of a call.
 struct ReadState {
     bool complete = false;  ///< all calls of this boot: nothing was missing or damaged
-    SavedState state;
-    std::string fault;  ///< what was damaged, or of another version; empty if all was good
+    SavedState state;       ///< of another boot: bindings and leases, by the engine's clock of now
+    std::string fault;      ///< what was damaged, or of another version; empty if all was good
 };
-[[nodiscard]] ReadState decode_state(const std::string& text, const std::string& boot);
+[[nodiscard]] ReadState decode_state(const std::string& text, const std::string& boot,
+                                     const Clocks& now);
 /// One line of the file.
-[[nodiscard]] std::string encode_state(const SavedState& state);
+[[nodiscard]] std::string encode_state(const SavedState& state, const Clocks& now);
 [[nodiscard]] std::string state_header(const std::string& boot);
 
 class StateFile {
@@ -46,6 +55,8 @@ class StateFile {
     [[nodiscard]] Result<void> replace(const SavedState& all);
     /// Appends what changed; needs a replace() before.
     [[nodiscard]] Result<void> append(const SavedState& changes);
+    /// What was written is on the disk when this returns.
+    [[nodiscard]] Result<void> sync();
     /// So much was appended that replace() pays, or a line was cut short, behind which nothing
     /// would be read.
     [[nodiscard]] bool is_outgrown() const;

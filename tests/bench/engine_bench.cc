@@ -412,7 +412,7 @@ void journal(benchmark::State& state, Kind kind) {
         }
     };
     measure(state, message(kind, call_name(0)).size(), prepare, [&](std::size_t i) {
-        auto line = daemon::encode_state(changes[i]);
+        auto line = daemon::encode_state(changes[i], {});
         benchmark::DoNotOptimize(line);
     });
 }

@@ -29,8 +29,12 @@ struct Binding {
     Endpoint outside;    ///< the same, as the registrar sees it
     Endpoint registrar;  ///< or the outbound proxy before it
     Time until{};
+    Time saved_until{};  ///< the end that was told to the state file last
 
     bool operator==(const Binding&) const = default;
 };
+
+/// Both sides of its signalling flow.
+[[nodiscard]] FlowTuples flow_of(const Binding& binding);
 
 }  // namespace sipnat

@@ -90,6 +90,8 @@ struct SavedState {
     std::vector<Call> calls;
     std::vector<SavedMapping> mappings;
     std::vector<Lease> leases = {};
+    std::vector<Binding> bindings = {};
+    std::vector<BindingName> ended_bindings = {};  ///< of take_changes() only
 };
 
 class Engine {
@@ -127,8 +129,8 @@ class Engine {
     [[nodiscard]] SavedState save() const;
     /// True when take_changes() would give something.
     [[nodiscard]] bool has_changes() const;
-    /// The calls and leases that changed since this was asked last, with their mappings; ended ones
-    /// too.
+    /// The calls, leases and bindings that changed since this was asked last, with their mappings;
+    /// ended ones too.
     [[nodiscard]] SavedState take_changes();
     /// Into an empty engine. What does not fit (a port taken twice) is left out.
     void restore(const SavedState& state);

@@ -93,6 +93,20 @@ TEST_F(Bindings, TakeTheTimeThatIsSaidNearest) {
     EXPECT_THAT(known(), ElementsAre(testing::EndsWith(" 70")));
 }
 
+TEST_F(Bindings, TellTheStateFileOnlyOfNews) {
+    const auto told = [this] { return gateway.engine.take_changes().bindings.size(); };
+    enrol(1, kContact, kListed);
+    EXPECT_EQ(told(), 1U);
+    gateway.now += 30s;
+    enrol(2, kContact, kListed);
+    EXPECT_EQ(told(), 0U) << "30 s more are none";
+    gateway.now += 31s;
+    enrol(3, kContact, kListed);
+    EXPECT_EQ(told(), 1U);
+    enrol(4, kContact, "Contact: <sip:alice@203.0.113.1:1024>;expires=60\n");
+    EXPECT_EQ(told(), 1U) << "it ends before";
+}
+
 TEST_F(Bindings, EndWithTheirTime) {
     enrol(1, kContact, kListed);
     (void)gateway.wait(600s - 1ms);

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "header_lab.h"
 #include "lab.h"
 
 namespace sipnat {
@@ -40,6 +41,29 @@ TEST_F(AfterRestart, ACallKeepsItsPortAndItsByeClosesIt) {
     EXPECT_EQ(next.wait(2s).sweep.size(), 2U);
     next.wait(60s);
     EXPECT_TRUE(next.engine.media().mappings().empty());
+}
+
+TEST_F(AfterRestart, ARegistrationHolds) {
+    const auto sent = before.out(sip_text(
+        "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP 192.168.77.2;rport;branch=z9hG4bK1\n"
+        "From: <sip:alice@example.com>;tag=a\nTo: <sip:alice@example.com>\nCall-ID: r\n"
+        "CSeq: 1 REGISTER\nContact: <sip:alice@192.168.77.2>;expires=600\n"));
+    (void)before.in(echo(sent.text));
+    ASSERT_EQ(gateway.engine.bindings().size(), 1U);
+    const auto known = gateway.engine.bindings().front();
+    EXPECT_EQ(flow_of(known), before.flow);
+    const auto changes = gateway.engine.take_changes();
+    EXPECT_THAT(changes.bindings, ElementsAre(known));
+    EXPECT_THAT(gateway.engine.take_changes().bindings, IsEmpty());
+
+    restart();
+    EXPECT_THAT(next.engine.bindings(), ElementsAre(known));
+    EXPECT_FALSE(next.engine.has_changes());
+    EXPECT_THAT(next.engine.tick(next.now).keep_up, ElementsAre(before.flow.original)) << "at once";
+    (void)next.wait(600s);
+    EXPECT_THAT(next.engine.bindings(), IsEmpty());
+    const auto ended = next.engine.take_changes();
+    EXPECT_THAT(ended.ended_bindings, ElementsAre(known.name));
 }
 
 TEST_F(AfterRestart, ARingingCallIsAnswered) {

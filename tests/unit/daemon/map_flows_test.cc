@@ -366,6 +366,34 @@ TEST(MapFlowsLimits, AMappingThatALimitRefusesIsAFault) {
               "map signalling 203.0.113.1: too many mappings");
 }
 
+TEST_F(MapFlowsTest, FlowsOfRegistrationsAreMappedAnewWithTheirPorts) {
+    const auto flow = tuples(kPhone, kServer, kServer, "203.0.113.1:40000");
+    ASSERT_TRUE(flows.make_flows({&flow, 1}, kNow));
+    EXPECT_EQ(find(kServer, "203.0.113.1:40000").flow->tuples, flow);
+    ASSERT_TRUE(map->find(address("203.0.113.1"), endpoint(kPhone)));
+    EXPECT_EQ(kernel->updates.size(), 1U);
+    ASSERT_TRUE(flows.make_flows({&flow, 1}, kNow));
+    EXPECT_EQ(kernel->updates.size(), 1U) << "it is there";
+}
+
+TEST_F(MapFlowsTest, FlowsOfRegistrationsThatCanBeNoneAreLeftAlone) {
+    const std::vector<FlowTuples> all{
+        tuples(kPhone, kServer, kServer, "203.0.113.9:5060"),              // another address by now
+        tuples("192.168.9.2:5060", kServer, kServer, "203.0.113.1:5060"),  // left out
+        tuples(kServer, "203.0.113.1:5060", kPhone, kServer),              // opened from outside
+    };
+    ASSERT_TRUE(flows.make_flows(all, kNow));
+    EXPECT_EQ(map->size(), 0U);
+    (void)find(kPhone, kServer);
+    const auto moved = tuples(kPhone, kServer, kServer, "203.0.113.1:40000");
+    ASSERT_TRUE(flows.make_flows({&moved, 1}, kNow));
+    EXPECT_EQ(map->find(address("203.0.113.1"), endpoint(kPhone))->outside,
+              endpoint("203.0.113.1:5060"));
+    kernel->broken = true;
+    const auto other = tuples("192.168.77.3:5060", kServer, kServer, "203.0.113.1:40001");
+    EXPECT_FALSE(flows.make_flows({&other, 1}, kNow));
+}
+
 TEST_F(MapFlowsTest, SilentMappingsEnd) {
     (void)find(kPhone, kServer);
     kernel->updates.clear();

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -34,6 +35,17 @@ IpAddress address(std::string_view text) {
 }
 Endpoint endpoint(std::string_view text) {
     return Endpoint::parse(text).value();
+}
+
+/// When lines are written, and when they are read.
+const Clocks kWritten{Time{500s}, std::chrono::sys_days(std::chrono::year(2026) / 1 / 1)};
+const Clocks kRead{Time{40s}, kWritten.wall + 100s};
+
+std::string encode_state(const SavedState& state) {
+    return encode_state(state, kWritten);
+}
+ReadState decode_state(const std::string& text, const std::string& boot = kBoot) {
+    return decode_state(text, boot, kRead);
 }
 
 // --- states -------------------------------------------------------------------------------------
@@ -123,6 +135,17 @@ Lease lease(const MediaKey& of, const std::string& subject = "lease") {
             std::chrono::seconds(600)};
 }
 
+Binding binding(const std::string& aor, std::chrono::seconds left = 600s) {
+    const Tuple flow{endpoint("192.168.77.2:5060"), endpoint("203.0.113.10:5060"), Transport::udp};
+    const auto until = kWritten.engine + left;
+    return {{flow, aor, "alice@192.168.77.2:5062"},
+            flow.source,
+            endpoint("203.0.113.1:1024"),
+            flow.destination,
+            until,
+            until};
+}
+
 SavedState rich_state() {
     const auto contact = key("203.0.113.1", "192.168.77.2:5062");
     return {
@@ -132,7 +155,8 @@ SavedState rich_state() {
          mapping(key("2001:db8::1", "[fd00::2]:4000", Transport::tcp), "[2001:db8::1]:10002",
                  ExpectClass::video),
          mapping(contact, "203.0.113.1:10004", ExpectClass::signalling)},
-        {lease(contact), lease(contact, "second \xff")}};
+        {lease(contact), lease(contact, "second \xff")},
+        {binding("alice@example.com"), binding("\xff")}};
 }
 
 Call plain_call(const std::string& call_id) {
@@ -230,6 +254,7 @@ void expect_same(const SavedState& one, const SavedState& other) {
         expect_same(saved, *found);
     }
     EXPECT_THAT(one.leases, testing::UnorderedElementsAreArray(other.leases));
+    EXPECT_THAT(one.bindings, testing::UnorderedElementsAreArray(other.bindings));
 }
 
 // --- lines --------------------------------------------------------------------------------------
@@ -276,6 +301,13 @@ TEST(StateLines, ALeaseWithoutHolesHasEnded) {
     EXPECT_TRUE(read.complete) << read.fault;
     ASSERT_THAT(read.state.leases, SizeIs(1));
     EXPECT_EQ(read.state.leases.front().name.subject, "second \xff");
+}
+
+TEST(StateLines, AnEndedBindingIsGone) {
+    const auto later = binding("alice@example.com", 1200s);
+    const auto read = decode({rich_state(), {{}, {}, {}, {later}, {binding("\xff").name}}});
+    EXPECT_TRUE(read.complete) << read.fault;
+    EXPECT_THAT(read.state.bindings, testing::ElementsAre(later));
 }
 
 TEST(StateLines, LaterOnesReplaceWhatEarlierOnesSay) {
@@ -387,14 +419,27 @@ TEST(DamagedState, ALastLineThatIsCutShortAnywhere) {
 }
 
 TEST(DamagedState, JsonOfAnotherShape) {
-    for (const char* body :
-         {"{", "null", "7", "[]", "{}", R"({"calls":[],"mappings":[]})",
-          R"({"mappings":[],"leases":[]})", R"({"calls":7,"mappings":[],"leases":[]})",
-          R"({"calls":[7],"mappings":[],"leases":[]})",
-          R"({"calls":[{}],"mappings":[],"leases":[]})",
-          R"({"calls":[],"mappings":[{}],"leases":[]})",
-          R"({"calls":[],"mappings":[],"leases":[{}]})"}) {
+    for (const char* body : {"{", "null", "7", "[]", "{}"}) {
         expect_fault(line_of(body), "", body);
+    }
+    const auto good = body_of({});
+    for (const auto& [name, value] : good.items()) {
+        for (const json& other :
+             {json(), json(7), json::array({7}), json::array({json::object()})}) {
+            auto bad = good;
+            bad[name] = other;
+            if (other.is_null()) bad.erase(name);
+            expect_fault(line_of(bad.dump()), "", name + " is " + other.dump());
+        }
+    }
+}
+
+TEST(DamagedState, ABindingWithoutOneOfItsMembers) {
+    const auto good = body_of(rich_state());
+    for (const auto& [name, value] : good["bindings"][0].items()) {
+        auto bad = good;
+        bad["bindings"][0].erase(name);
+        expect_fault(line_of(bad.dump()), "", "without " + name);
     }
 }
 
@@ -491,14 +536,48 @@ TEST(StateHeader, OfAnotherVersionOrNoneIsAFault) {
     EXPECT_EQ(decode_state(std::string("\0\0\0\0", 4), kBoot).fault, "no header");
 }
 
-TEST(StateHeader, OfAnotherBootIsNothing) {
-    const auto text = state_header("another-boot") + encode_state(rich_state());
-    const auto read = decode_state(text, kBoot);
-    EXPECT_FALSE(read.complete);
+// --- of another boot ----------------------------------------------------------------------------
+
+ReadState after_reboot(const SavedState& state, const Clocks& now) {
+    return decode_state(state_header("another-boot") + encode_state(state), kBoot, now);
+}
+
+TEST(AfterAReboot, OnlyRegistrationsHold) {
+    auto state = rich_state();
+    for (auto& lease : state.leases)
+        lease.until = kWritten.engine + 300s;
+    const auto read = after_reboot(state, kRead);
+    EXPECT_FALSE(read.complete) << "there are no calls to be complete";
     EXPECT_EQ(read.fault, "");
     EXPECT_THAT(read.state.calls, IsEmpty());
-    EXPECT_THAT(read.state.mappings, IsEmpty());
+    ASSERT_THAT(read.state.leases, SizeIs(2));
+    EXPECT_EQ(read.state.leases.front().until, kRead.engine + 200s);
+    ASSERT_THAT(read.state.mappings, SizeIs(1));
+    EXPECT_EQ(read.state.mappings.front().mapping.outside, endpoint("203.0.113.1:10004"));
+    ASSERT_THAT(read.state.bindings, SizeIs(2));
+    const auto& kept = read.state.bindings.front();
+    EXPECT_EQ(kept.name, binding("alice@example.com").name);
+    EXPECT_EQ(kept.outside, binding("alice@example.com").outside);
+    EXPECT_EQ(kept.until, kRead.engine + 500s) << "100 s have passed";
 }
+
+TEST(AfterAReboot, WhatEndedMeanwhileIsGone) {
+    auto state = SavedState{{}, {}, {}, {binding("short", 100s), binding("long", 101s)}};
+    state.leases = rich_state().leases;
+    const auto read = after_reboot(state, kRead);
+    EXPECT_THAT(read.state.leases, IsEmpty());
+    ASSERT_THAT(read.state.bindings, SizeIs(1));
+    EXPECT_EQ(read.state.bindings.front().name.aor, "long");
+}
+
+TEST(AfterAReboot, AClockThatWasSetBackTakesNothingAway) {
+    const SavedState state{{}, {}, {}, {binding("alice@example.com")}};
+    const auto read = after_reboot(state, {Time{40s}, {}});
+    ASSERT_THAT(read.state.bindings, SizeIs(1));
+    EXPECT_EQ(read.state.bindings.front().until, Time{640s});
+}
+
+// --- the boot ------------------------------------------------------------------------------------
 
 TEST(BootId, IsTheKernelsAndStays) {
     const auto id = boot_id();
@@ -549,7 +628,9 @@ TEST_F(StateFileTest, GrowsByALineAChange) {
     ASSERT_TRUE(file_.replace({{plain_call("one")}, {}}));
     const auto begun = contents();
     ASSERT_TRUE(file_.append({{plain_call("two")}, {}}));
-    EXPECT_EQ(contents(), begun + encode_state({{plain_call("two")}, {}}));
+    EXPECT_THAT(contents(), StartsWith(begun));
+    EXPECT_EQ(std::ranges::count(contents(), '\n'), std::ranges::count(begun, '\n') + 1);
+    ASSERT_TRUE(file_.sync());
     EXPECT_EQ(call_ids(read().state), (std::vector<std::string>{"one", "two"}));
 
     ASSERT_TRUE(file_.replace({{plain_call("three")}, {}}));
