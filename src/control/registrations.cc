@@ -1,23 +1,14 @@
 #include "sipnat/control/registrations.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <array>
-#include <iterator>
 #include <nlohmann/json.hpp>
+
+#include "control/table.h"
 
 namespace sipnat::control {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Row = std::array<std::string, 6>;
-
-Row row_of(const Registration& one) {
-    return {one.aor,       one.contact,  one.inside + " = " + one.outside,
-            one.registrar, one.protocol, std::to_string(one.expires_in) + " s"};
-}
 
 }  // namespace
 
@@ -30,7 +21,8 @@ std::string to_json(const std::vector<Registration>& registrations) {
                         {"outside", one.outside},
                         {"registrar", one.registrar},
                         {"protocol", one.protocol},
-                        {"expires_in", one.expires_in}});
+                        {"expires_in", one.expires_in},
+                        {"stale", one.stale}});
     }
     const Json json = {{"registrations", list}};
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -43,7 +35,7 @@ std::optional<std::vector<Registration>> parse_registrations(std::string_view js
         for (const auto& one : reply.at("registrations")) {
             registrations.push_back({one.at("aor"), one.at("contact"), one.at("inside"),
                                      one.at("outside"), one.at("registrar"), one.at("protocol"),
-                                     one.at("expires_in")});
+                                     one.at("expires_in"), one.at("stale")});
         }
         return registrations;
     } catch (const Json::exception&) {
@@ -53,22 +45,14 @@ std::optional<std::vector<Registration>> parse_registrations(std::string_view js
 
 std::string to_text(const std::vector<Registration>& registrations) {
     if (registrations.empty()) return "no registrations\n";
-    std::vector<Row> rows{
+    std::vector<std::vector<std::string>> rows{
         {"address of record", "contact", "flow", "registrar", "over", "expires in"}};
-    for (const auto& one : registrations)
-        rows.push_back(row_of(one));
-    std::array<std::size_t, std::tuple_size_v<Row>> widths{};
-    for (const auto& row : rows) {
-        for (std::size_t i = 0; i < row.size(); ++i)
-            widths.at(i) = std::max(widths.at(i), row.at(i).size());
+    for (const auto& one : registrations) {
+        rows.push_back({one.aor, one.contact, one.inside + " = " + one.outside, one.registrar,
+                        one.protocol, std::to_string(one.expires_in) + " s"});
+        if (one.stale) rows.back().emplace_back("STALE: no call comes in until it registers again");
     }
-    std::string text;
-    for (const auto& row : rows) {
-        for (std::size_t i = 0; i + 1 < row.size(); ++i)
-            fmt::format_to(std::back_inserter(text), "{:<{}}  ", row.at(i), widths.at(i));
-        text += row.back() + "\n";
-    }
-    return text;
+    return to_table(rows);
 }
 
 }  // namespace sipnat::control

@@ -24,10 +24,6 @@ void set_length(Span body, Span written, std::vector<Edit>& edits) {
         {written, std::to_string(body.length + more), Place::content_length, Why::body_length});
 }
 
-bool is_number(std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
 }  // namespace
 
 tl::expected<std::pmr::vector<sdp::Session>, std::string> read_bodies(
@@ -39,7 +35,7 @@ tl::expected<std::pmr::vector<sdp::Session>, std::string> read_bodies(
         return tl::unexpected("encoded: " + std::string(encoding.substr(0, kLongestDetail)));
     }
     for (const auto& part : parts) {
-        auto parsed = sdp::parse(message.text(), part.text, memory);
+        auto parsed = sdp::parse(message.text(), part, memory);
         if (!parsed) return tl::unexpected(parsed.error().text());
         bodies.push_back(*std::move(parsed));
     }
@@ -48,9 +44,9 @@ tl::expected<std::pmr::vector<sdp::Session>, std::string> read_bodies(
 
 void set_content_lengths(const sip::Message& message, std::vector<Edit>& edits,
                          std::pmr::memory_resource* memory) {
-    for (const auto& part : sip::sdp_parts(message, memory)) {
-        const auto written = part.content_length.in(message.text());
-        if (is_number(written)) set_length(part.text, part.content_length, edits);
+    for (const auto& [part, value] : sip::part_lengths(message, memory)) {
+        // A wrong one is not repaired, as a message's is not.
+        if (value.in(message.text()) == std::to_string(part.length)) set_length(part, value, edits);
     }
     for (const auto& header : message.headers()) {
         if (header.kind == HeaderKind::content_length) {

@@ -353,8 +353,7 @@ class Engine::Implementation {
         if (view.sender.inside) look(view.sender, view.receiver, true);
         if (view.receiver.inside) look(view.receiver, view.sender, false);
         ports_.note_granted(message, view, now, scratch);
-        registrations_.note(packet.flow.original, message, view, ports_.known(), settings_, now,
-                            scratch);
+        registrations_.note(packet.flow, message, view, ports_.known(), settings_, now, scratch);
         gateway_flows_.note_message(packet, message, names.branch);
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 
@@ -872,6 +871,11 @@ std::size_t Engine::calls() const {
 }
 const MediaTable& Engine::media() const {
     return implementation_->media_;
+}
+void Engine::for_each_call(const std::function<void(const Call&)>& visit) const {
+    implementation_->book_.for_each([&](const Call& call) {
+        if (call.state != Call::State::ended) visit(call);
+    });
 }
 std::vector<Binding> Engine::bindings() const {
     std::vector<Binding> all;

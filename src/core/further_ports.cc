@@ -108,8 +108,10 @@ bool FurtherPorts::lend(const Perspective& sender, const Reach& reach,
         std::ranges::copy_if(reach.holes, std::back_inserter(holes),
                              [&](const HoleKey& key) { return key.mapping.inside.port == port; });
         if (holes.empty() || (in_call && in_contact)) continue;
+        const auto subject =
+            in_contact ? lease_subject(message, scratch) : via_lease_subject(message, scratch);
         const LeaseName name{sender.inside.real.address, sender.peer.real.address,
-                             std::string(lease_subject(message, scratch)), holes.front().mapping};
+                             std::string(subject), holes.front().mapping};
         const auto* present = leases_.find(name);
         Change change{name, present ? std::optional(*present) : std::nullopt, {}};
         Lease lease = present ? *present : Lease{name, {}, {}, {}};
@@ -157,6 +159,7 @@ void FurtherPorts::remember_left(const Perspective& sender) {
 
 void FurtherPorts::note_granted(const sip::Message& message, const NatView& view, Time now,
                                 std::pmr::memory_resource* scratch) {
+    if (message.method() == Method::invite) note_ringing(message, view, now, scratch);
     const bool subscribes = is_subscription(message);
     if ((!subscribes && message.method() != Method::reg) || message.status() >= 300) return;
     const bool is_request = message.is_request();
@@ -184,6 +187,19 @@ void FurtherPorts::note_granted(const sip::Message& message, const NatView& view
             lease.saved_until = lease.until;
             changed_.insert(lease.name);
         }
+        (void)leases_.put(std::move(lease), settings_);
+    }
+}
+
+void FurtherPorts::note_ringing(const sip::Message& message, const NatView& view, Time now,
+                                std::pmr::memory_resource* scratch) {
+    if (message.is_request() || message.status() == 100 || !view.receiver.translated()) return;
+    const Time until =
+        now + (message.status() < 200 ? std::chrono::seconds(kRingingTime) : kTransactionTime);
+    for (auto& lease : leases_.of(view.receiver.real.address, view.sender.real.address,
+                                  via_lease_subject(message, scratch))) {
+        lease.until = lease.saved_until = until;
+        changed_.insert(lease.name);
         (void)leases_.put(std::move(lease), settings_);
     }
 }

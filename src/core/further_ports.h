@@ -60,7 +60,8 @@ class FurtherPorts {
     void remember_left(const Perspective& sender);
     void recall_left(const Perspective& sender);
 
-    /// A REGISTER or a subscription asks how long its Contact is to be reached, and its 2xx says.
+    /// A REGISTER or a subscription asks how long its Contact is to be reached, and its 2xx says; an
+    /// INVITE's Via is needed until its final answer.
     void note_granted(const sip::Message& message, const NatView& view, Time now,
                       std::pmr::memory_resource* scratch);
 
@@ -99,6 +100,9 @@ class FurtherPorts {
     };
 
     void leave(const Endpoint& inside, Reason reason);
+    /// Answers of an INVITE come where its Via says for as long as it rings, and once more.
+    void note_ringing(const sip::Message& message, const NatView& view, Time now,
+                      std::pmr::memory_resource* scratch);
     void add_holes(const MediaKey& key, const Party& peer, std::vector<HoleKey>& holes) const;
 
     MediaTable& media_;

@@ -74,6 +74,15 @@ std::pmr::string lease_subject(const sip::Message& message, std::pmr::memory_res
     return subject;
 }
 
+std::pmr::string via_lease_subject(const sip::Message& message, std::pmr::memory_resource* memory) {
+    std::pmr::string subject(memory);
+    if (message.method() == Method::invite) {
+        subject.append("INVITE ").append(
+            message.value(HeaderKind::call_id).substr(0, kLongestSubject));
+    }
+    return subject;
+}
+
 bool is_subscription(const sip::Message& message) {
     return message.method() == Method::subscribe || message.method() == Method::refer;
 }

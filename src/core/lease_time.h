@@ -69,6 +69,12 @@ class Expiries {
 /// port share one, without a name.
 [[nodiscard]] std::pmr::string lease_subject(const sip::Message& message,
                                              std::pmr::memory_resource* memory);
+/// The same for a Via of it, which is needed for the answers only: of an INVITE, which may ring, and its
+/// answers the Call-ID. All others of a port share one.
+[[nodiscard]] std::pmr::string via_lease_subject(const sip::Message& message,
+                                                 std::pmr::memory_resource* memory);
+/// An INVITE that was answered provisionally is waited for so much longer (RFC 3261 16.6, Timer C).
+inline constexpr std::chrono::minutes kRingingTime{3};
 
 /// From this message of the inside party on. The Contact of a REGISTER or a subscription is waited for
 /// like an answer until the 2xx grants more.

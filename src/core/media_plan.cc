@@ -239,6 +239,8 @@ class SdpRewriter {
         if (rtcp == nullptr) return;
         if (line.rtcp_port_text) {
             port(*line.rtcp_port_text, *rtcp, Place::sdp_rtcp);
+            for (const auto further : line.further_rtcp_ports)
+                port(further, *rtcp, Place::sdp_rtcp);
         } else if (rtp != nullptr && has_rtcp(line, 0) &&
                    rtcp->outside.port != above(rtp->outside.port)) {
             add_rtcp(line, *rtcp);

@@ -89,14 +89,7 @@ Contacts contacts_of(const sip::Message& message, const Party& inside, const IpA
 
 }  // namespace
 
-FlowTuples flow_of(const Binding& binding) {
-    const auto& flow = binding.name.flow;
-    const auto& [source, destination, transport] = flow;
-    if (source == binding.inside) return {flow, {destination, binding.outside, transport}};
-    return {flow, {binding.inside, source, transport}};
-}
-
-void Registrations::note(const Tuple& flow, const sip::Message& message, const NatView& view,
+void Registrations::note(const FlowTuples& flow, const sip::Message& message, const NatView& view,
                          KnownEndpoints& known, const Settings& settings, Time now,
                          std::pmr::memory_resource* scratch) {
     if (message.method() != Method::reg || message.status() >= 300) return;
@@ -131,7 +124,7 @@ void Registrations::note(const Tuple& flow, const sip::Message& message, const N
 void Registrations::accept(const Request& request, const sip::Message& answer,
                            KnownEndpoints& known, const Settings& settings, Time now,
                            std::pmr::memory_resource* scratch) {
-    const auto& flow = request.flow;
+    const auto& flow = request.flow.original;
     const auto& inside = request.inside;
     const auto& registrar = request.registrar;
     const auto general = delta_seconds(answer.value(HeaderKind::expires));
@@ -165,7 +158,7 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
             if (time == seconds(0)) {
                 erase(at);
             } else {
-                put(Order::view(at->first), inside, registrar, now + time, settings, now);
+                put(Order::view(at->first), request, now + time, settings, now);
             }
         }
     }
@@ -174,37 +167,47 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
         const Order::View name{flow, request.aor, asked.contact};
         const auto time = granted(asked.contact, &asked);
         if (time != seconds(0)) {
-            put(name, inside, registrar, now + time, settings, now);
+            put(name, request, now + time, settings, now);
         } else if (const auto at = bindings_.find(name); at != bindings_.end()) {
             erase(at);
         }
     }
 }
 
-void Registrations::put(const Order::View& name, const Party& inside, const Party& registrar,
-                        Time until, const Settings& settings, Time now) {
-    const auto found = bindings_.find(name);
-    if (found == bindings_.end()) {
-        const auto& [flow, aor, contact] = name;
-        const BindingName stored{flow, std::string(aor), std::string(contact)};
-        const auto* added = add({stored, inside.real, inside.shown, registrar.real, until, until},
-                                now + kKeepUp, settings);
-        if (added != nullptr) changed_.push_back(added->name);
-        return;
+void Registrations::put(const Order::View& name, const Request& request, Time until,
+                        const Settings& settings, Time now) {
+    const auto& inside = request.inside;
+    const auto& registrar = request.registrar.real;
+    if (const auto found = bindings_.find(name); found != bindings_.end()) {
+        auto& known = found->second;
+        const bool stays = known.flow == request.flow && known.inside == inside.real &&
+                           known.outside == inside.shown && known.registrar == registrar;
+        if (stays) {
+            prolong(known, until, now);
+            return;
+        }
     }
-    auto& binding = found->second;
-    const bool moved = std::tie(binding.inside, binding.outside, binding.registrar) !=
-                       std::tie(inside.real, inside.shown, registrar.real);
-    const bool is_news =
-        moved || until < binding.saved_until || until - binding.saved_until > kStaleDeadline;
+    const auto& [flow, aor, contact] = name;
+    const Binding binding{{flow, std::string(aor), std::string(contact)},
+                          request.flow,
+                          inside.real,
+                          inside.shown,
+                          registrar,
+                          until,
+                          until};
+    // Its host may be another now, with a quota of its own.
+    if (const auto old = bindings_.find(binding.name); old != bindings_.end()) erase(old);
+    if (add(binding, now + kKeepUp, settings) != nullptr) changed_.push_back(binding.name);
+}
+
+void Registrations::prolong(Binding& binding, Time until, Time now) {
     auto end = by_end_.extract({binding.until, &binding});
     end.value().first = until;
     by_end_.insert(std::move(end));
     binding.until = until;
-    binding.inside = inside.real;
-    binding.outside = inside.shown;
-    binding.registrar = registrar.real;
-    if (!is_news) return;
+    // What is granted for a minute must not be over on file for half of it.
+    const auto stale = std::min<Time::duration>(kStaleDeadline, (until - now) / 4);
+    if (until >= binding.saved_until && until - binding.saved_until <= stale) return;
     binding.saved_until = until;
     changed_.push_back(binding.name);
 }

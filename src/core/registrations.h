@@ -50,7 +50,7 @@ class Registrations {
 
     /// A REGISTER or an answer to one on this flow; all else is passed over. Bindings over the limits
     /// of `settings` are left out, of a host or of all. `scratch` is used until this is done.
-    void note(const Tuple& flow, const sip::Message& message, const NatView& view,
+    void note(const FlowTuples& flow, const sip::Message& message, const NatView& view,
               KnownEndpoints& known, const Settings& settings, Time now,
               std::pmr::memory_resource* scratch);
 
@@ -84,7 +84,7 @@ class Registrations {
 
         explicit Request(const allocator_type& memory) : aor(memory), contacts(memory) {}
 
-        Tuple flow;
+        FlowTuples flow;
         Party inside;
         Party registrar;
         std::pmr::string aor;
@@ -109,8 +109,9 @@ class Registrations {
 
     void accept(const Request& request, const sip::Message& answer, KnownEndpoints& known,
                 const Settings& settings, Time now, std::pmr::memory_resource* scratch);
-    void put(const Order::View& name, const Party& inside, const Party& registrar, Time until,
-             const Settings& settings, Time now);
+    void put(const Order::View& name, const Request& request, Time until, const Settings& settings,
+             Time now);
+    void prolong(Binding& binding, Time until, Time now);
     Binding* add(const Binding& binding, Time keep_up, const Settings& settings);
     void erase(Bindings::iterator at);
     [[nodiscard]] bool has_any(const Tuple& flow) const;

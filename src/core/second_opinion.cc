@@ -251,6 +251,8 @@ Opinion second_opinion(const sip::Message& message, std::span<const sdp::Session
     const bool refused = opinion.message_refused || opinion.sdp_refused;
     if (refused && !opinion.difference && has_bare_carriage_return(message.text())) {
         opinion.difference = "a bare CR, which libosip2 takes for a line end";
+        const auto head = message.text().substr(0, message.body().offset);
+        opinion.only_in_sdp = !opinion.message_refused && !has_bare_carriage_return(head);
     }
     return opinion;
 }

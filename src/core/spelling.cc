@@ -18,7 +18,7 @@ std::optional<std::string_view> view_of(const std::pmr::string* text) {
 std::size_t Spellings::PairHash::operator()(const Pair& pair) const noexcept {
     return hash_mix(
         hash_mix(std::hash<Endpoint>{}(pair.inside), std::hash<IpAddress>{}(pair.remote)),
-        (static_cast<std::size_t>(pair.scope) << 8U) | static_cast<std::size_t>(pair.header));
+        static_cast<std::size_t>(pair.header));
 }
 
 /// A host may be answered on another flow than it asked on.
@@ -29,7 +29,7 @@ Spellings::Key Spellings::key_of_host(const Party& inside, const Party& remote,
 
 Spellings::Key Spellings::key_of_uri(const Party& inside, const Party& remote,
                                      const UriName& name) {
-    return {{inside.real, remote.real.address, name.header, name.scope}, name.text};
+    return {{inside.real, remote.real.address, name.header}, name.text};
 }
 
 void Spellings::note_request(const Party& inside, const Party& remote, std::string_view transaction,

@@ -8,6 +8,7 @@
 // Strangers choose the names and the texts: the tables forget, and what is too long is not kept.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory_resource>
 #include <optional>
@@ -83,7 +84,6 @@ class Spellings {
         Endpoint inside;  ///< its host alone (port 0) but for a URI
         IpAddress remote;
         sip::HeaderKind header = sip::HeaderKind::other;  ///< of a URI
-        UriName::Scope scope = UriName::Scope::party;     ///< of a URI
         bool operator==(const Pair&) const = default;
     };
     struct PairHash {
@@ -111,8 +111,9 @@ class Spellings {
         std::pmr::string host_port;
         std::pmr::string maddr;
     };
+    /// Each scope has its own: messages of all kinds must not push registrations out.
     [[nodiscard]] auto& uris_of(UriName::Scope scope) {
-        return scope == UriName::Scope::call ? call_uris_ : uris_;
+        return uris_.at(static_cast<std::size_t>(scope));
     }
 
     template <class Value>
@@ -120,8 +121,8 @@ class Spellings {
 
     static constexpr std::size_t kCapacity = 16384;  // each; some 300 bytes an entry
     Table<StoredRequest> requests_{kCapacity};
-    Table<StoredUri> uris_{kCapacity};
-    Table<StoredUri> call_uris_{kCapacity};  // apart: calls must not push registrations out
+    std::array<Table<StoredUri>, 3> uris_{Table<StoredUri>(kCapacity), Table<StoredUri>(kCapacity),
+                                          Table<StoredUri>(kCapacity)};
     Table<std::pmr::string> identities_{kCapacity};
     Table<std::pmr::string> users_{kCapacity};
 };

@@ -5,8 +5,12 @@
 #include <string>
 #include <string_view>
 
+#include "sipnat/control/calls.h"
+#include "sipnat/control/media.h"
 #include "sipnat/control/registrations.h"
+#include "sipnat/control/reload.h"
 #include "sipnat/control/socket.h"
+#include "sipnat/control/stats.h"
 #include "sipnat/control/status.h"
 
 namespace sipnat::ctl {
@@ -14,7 +18,21 @@ namespace sipnat::ctl {
 namespace {
 
 const char* name_of(Question question) {
-    return question == Question::status ? "status" : "registrations";
+    switch (question) {
+        case Question::status:
+            return "status";
+        case Question::calls:
+            return "calls";
+        case Question::registrations:
+            return "registrations";
+        case Question::media:
+            return "media";
+        case Question::stats:
+            return "stats";
+        case Question::reload:
+            break;
+    }
+    return "reload";
 }
 
 template <class Parsed>
@@ -24,8 +42,27 @@ std::optional<std::string> text_of(const std::optional<Parsed>& parsed) {
 
 /// For people; nothing when it can't be read.
 std::optional<std::string> text_of(Question question, std::string_view reply) {
-    return question == Question::status ? text_of(control::parse_status(reply))
-                                        : text_of(control::parse_registrations(reply));
+    switch (question) {
+        case Question::status:
+            return text_of(control::parse_status(reply));
+        case Question::calls:
+            return text_of(control::parse_calls(reply));
+        case Question::registrations:
+            return text_of(control::parse_registrations(reply));
+        case Question::media:
+            return text_of(control::parse_media(reply));
+        case Question::stats:
+            return text_of(control::parse_stats(reply));
+        case Question::reload:
+            break;
+    }
+    return text_of(control::parse_reloaded(reply));
+}
+
+bool has_failed(Question question, std::string_view reply) {
+    if (question != Question::reload) return false;
+    const auto reloaded = control::parse_reloaded(reply);
+    return reloaded && !reloaded->faults.empty();
 }
 
 }  // namespace
@@ -36,9 +73,10 @@ Exit ask(const AskOptions& options) {
         std::cerr << reply.error().text() << "\n";
         return Exit::refused;
     }
+    const auto exit = has_failed(options.question, *reply) ? Exit::refused : Exit::good;
     if (options.output == Output::json) {
         std::cout << *reply << "\n";
-        return Exit::good;
+        return exit;
     }
     const auto text = text_of(options.question, *reply);
     if (!text) {
@@ -46,7 +84,7 @@ Exit ask(const AskOptions& options) {
         return Exit::refused;
     }
     std::cout << *text;
-    return Exit::good;
+    return exit;
 }
 
 }  // namespace sipnat::ctl

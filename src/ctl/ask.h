@@ -4,7 +4,8 @@
 
 namespace sipnat::ctl {
 
-/// `sipnatctl status`, `registrations`: asks the running daemon. Exit::refused when none answers.
+/// `sipnatctl status`, `calls`, …: asks the running daemon. Exit::refused when none answers, or when it
+/// could not do what was asked (reload).
 [[nodiscard]] Exit ask(const AskOptions& options);
 
 }  // namespace sipnat::ctl

@@ -161,11 +161,16 @@ Options parse_options(int argc, const char* const* argv) {
     ask.socket = socket == nullptr ? kDefaultSocket : socket;
     const std::array questions{
         add_question(app, "status", "What the daemon does, and in which mode", ask, ask_json),
+        add_question(app, "calls", "Running calls, and the packets of their media", ask, ask_json),
         add_question(app, "registrations", "Who is registered where, and for how long", ask,
-                     ask_json)};
+                     ask_json),
+        add_question(app, "media", "Which outside ports stand for which inside endpoints", ask,
+                     ask_json),
+        add_question(app, "stats", "All counters", ask, ask_json),
+        add_question(app, "reload", "Reads the settings again", ask, ask_json)};
 
     std::vector<CLI::App*> missing;
-    for (const char* name : {"calls", "media", "stats", "reload", "trace", "explain"}) {
+    for (const char* name : {"trace", "explain"}) {
         auto* command = app.add_subcommand(name, "not in this version");
         command->allow_extras();
         command->group("");  // not shown in the help

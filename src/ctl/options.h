@@ -38,7 +38,7 @@ struct ReplayOptions {
 };
 
 /// What the running daemon is asked for.
-enum class Question : std::uint8_t { status, registrations };
+enum class Question : std::uint8_t { status, calls, registrations, media, stats, reload };
 
 struct AskOptions {
     Question question = Question::status;

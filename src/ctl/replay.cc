@@ -14,6 +14,7 @@
 #include "ctl/decision_print.h"
 #include "ctl/link_layer.h"
 #include "ctl/source_nat.h"
+#include "sipnat/base/ascii.h"
 #include "sipnat/core/engine.h"
 #include "sipnat/net/big_endian.h"
 #include "sipnat/net/fragments.h"
@@ -29,14 +30,6 @@ using sip::HeaderKind;
 
 /// As often as the daemon looks which ports of the gateway others use.
 constexpr std::chrono::seconds kForeignLook{1};
-
-/// A capture's bytes never reach a terminal as they are.
-std::string printable(std::string_view text) {
-    std::string shown(text);
-    std::ranges::replace_if(
-        shown, [](char c) { return c < ' ' || c > '~'; }, '?');
-    return shown;
-}
 
 /// "INVITE", "200 INVITE"; "-" for what is no message.
 std::string kind_of(std::string_view payload) {

@@ -10,11 +10,12 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <set>
 #include <utility>
 
 #include "daemon/clock.h"
 #include "daemon/kernel_setup.h"
-#include "sipnat/control/registrations.h"
+#include "daemon/report.h"
 #include "sipnat/control/status.h"
 #include "sipnat/netfilter/port_forwards.h"
 #include "sipnat/netfilter/ruleset.h"
@@ -29,6 +30,8 @@ constexpr std::chrono::seconds kSaveRetry{10};
 
 /// Elements and mappings are kept fresh as often.
 constexpr std::chrono::seconds kKeepUp{60};
+/// Flows of registrations that could not be made are tried again as often.
+constexpr std::chrono::seconds kMakeAgain{5};
 /// How often conntrack is asked which ports masquerade gave to others.
 constexpr std::chrono::minutes kForeignLook{5};
 /// Listing flows takes as long as conntrack's table is, which is not ours to choose (40,000 flows: 70
@@ -105,11 +108,10 @@ void Daemon::restore() {
         log(Level::notice, fmt::format("{} running calls and {} registrations restored",
                                        engine_.calls(), bindings.size()));
     }
-    std::vector<FlowTuples> flows;
     for (const auto& binding : bindings) {
-        if (binding.inside != binding.outside) flows.push_back(flow_of(binding));
+        if (binding.inside != binding.outside) missing_.push_back(binding.flow);
     }
-    report(wiring_.flows->make_flows(flows, now_by_clock()), "make flows of registrations anew");
+    make_flows(now_by_clock());
     note_saved(state_file_.replace(engine_.save()), now_by_clock());
     const auto knowledge = saved.complete ? Knowledge::all_calls : Knowledge::some_calls;
     for (const auto& fault : wiring_.gate->take_over(engine_.media(), knowledge))
@@ -117,6 +119,25 @@ void Daemon::restore() {
     exclude_forwards();
     keep_up(now_by_clock());
     learn_foreign_endpoints(now_by_clock());
+}
+
+/// Right after a boot the outside interface may have no address yet.
+void Daemon::make_flows(Time now) {
+    make_again_ = now + kMakeAgain;
+    std::set<FlowTuples> needed;
+    for (const auto& binding : engine_.bindings())
+        needed.insert(binding.flow);
+    std::erase_if(missing_, [&](const FlowTuples& flow) { return !needed.contains(flow); });
+    if (missing_.empty()) return;
+    const auto before = missing_.size();
+    auto made = wiring_.flows->make_flows(missing_, now);
+    missing_ = std::move(made.missing);
+    if (!made.fault.empty())
+        fault_log_.note("make flows of registrations anew: " + made.fault, now);
+    // Further ports of the same phones hang on those flows.
+    if (missing_.size() < before) {
+        report(wiring_.gate->keep_up(engine_.media(), now), "keep media mapped");
+    }
 }
 
 void Daemon::exclude_forwards() {
@@ -184,13 +205,14 @@ Result<void> Daemon::run() {
             signalfd_siginfo info{};
             if (read(signal_fd.number(), &info, sizeof info) != sizeof info) continue;
             if (info.ssi_signo == SIGHUP) {
-                reload();
+                (void)reload();
             } else {
                 break;
             }
         }
     }
     sd_notify(0, "STOPPING=1");
+    note_saved(state_file_.replace(engine_.save()), now_by_clock());
     report(state_file_.sync(), "save state");
     log(Level::notice, "stopped; table and running calls are left as they are");
     return {};
@@ -283,6 +305,7 @@ void Daemon::keep_up(Time now) {
 
 void Daemon::run_timers(Time now) {
     keep_up(now);
+    if (!missing_.empty() && make_again_ <= now) make_flows(now);
     if (look_again_ <= now) learn_foreign_endpoints(now);
     const auto due = engine_.next_due();
     if (!due || *due > now) return;
@@ -300,16 +323,33 @@ void Daemon::look_through_flows() {
     if (!to_sweep_.empty()) {
         report(wiring_.gate->sweep(std::exchange(to_sweep_, {})), "delete flows of ended calls");
     }
-    if (!to_count_.empty()) {
-        const auto counted = wiring_.gate->count(std::exchange(to_count_, {}));
-        if (counted) {
-            close(engine_.settle_idle(*counted, begin));
-        } else {
-            log(Level::error, "count packets of calls that say nothing: " + counted.error().text());
-        }
-    }
+    if (!to_count_.empty()) count_idle(begin);
     const auto end = now_by_clock();
     list_again_ = end + std::min<Time::duration>(kListShare * (end - begin), kLongestListPause);
+}
+
+/// All packets of each call, both ways.
+void Daemon::count_idle(Time now) {
+    const auto questions = std::exchange(to_count_, {});
+    std::vector<MediaFlows> media;
+    for (const auto& question : questions)
+        media.insert(media.end(), question.media.begin(), question.media.end());
+    const auto counts = wiring_.gate->count(media);
+    if (!counts) {
+        log(Level::error, "count packets of calls that say nothing: " + counts.error().text());
+        return;
+    }
+    std::vector<IdleAnswer> answers;
+    auto count = counts->begin();
+    for (const auto& question : questions) {
+        auto& packets = answers.emplace_back(IdleAnswer{question.call, 0}).packets;
+        for (std::size_t i = 0; i < question.media.size(); ++i, ++count) {
+            packets = packets && *count
+                          ? std::optional(*packets + (*count)->sent + (*count)->received)
+                          : std::nullopt;
+        }
+    }
+    close(engine_.settle_idle(answers, now));
 }
 
 void Daemon::close_pending() {
@@ -342,36 +382,50 @@ void Daemon::note_saved(const Result<void>& saved, Time now) {
     log(Level::error, "save state: " + state_fault_);
 }
 
-void Daemon::reload() {
+control::Reloaded Daemon::reload() {
     sd_notify(0, "RELOADING=1");
+    auto done = try_reload();
+    for (const auto& fault : done.faults)
+        log(Level::error, fault);
+    for (const auto& warning : done.warnings)
+        log(Level::warning, warning);
+    if (done.faults.empty()) {
+        log(Level::notice, "settings reloaded");
+    } else {
+        log(Level::error, "the running settings stay");
+    }
+    sd_notify(0, "READY=1");
+    return done;
+}
+
+control::Reloaded Daemon::try_reload() {
+    control::Reloaded done;
     auto fresh = config::load_with_environment(config_file_);
     if (!fresh) {
         for (const auto& one : fresh.error())
-            log(Level::error, one.message());
-        log(Level::error, "the running settings stay");
-    } else {
-        if (fresh->queue != configuration_.queue || fresh->paths != configuration_.paths ||
-            fresh->outside != configuration_.outside || fresh->mode != configuration_.mode) {
-            log(Level::warning,
-                "[queue], [paths], [[outside]] and nat.mode take effect with a restart");
-            fresh->queue = configuration_.queue;
-            fresh->paths = configuration_.paths;
-            fresh->outside = configuration_.outside;
-            fresh->mode = configuration_.mode;
-        }
-        if (auto loaded = load_table(mode_.mode, *fresh); !loaded) {
-            report(std::move(loaded), "load table; the running settings stay");
-        } else {
-            configuration_ = *std::move(fresh);
-            engine_.set_settings(configuration_.settings);
-            wiring_.flows->set_ports(configuration_.settings.media_ports, configuration_.udp_ports);
-            // After an administrator's "flush ruleset" the set is a new one.
-            report(wiring_.gate->put_again(engine_.media()), "put media into the table");
-            exclude_forwards();
-            log(Level::notice, "settings reloaded");
-        }
+            done.faults.push_back(one.message());
+        return done;
     }
-    sd_notify(0, "READY=1");
+    if (fresh->queue != configuration_.queue || fresh->paths != configuration_.paths ||
+        fresh->outside != configuration_.outside || fresh->mode != configuration_.mode) {
+        done.warnings.emplace_back(
+            "[queue], [paths], [[outside]] and nat.mode take effect with a restart");
+        fresh->queue = configuration_.queue;
+        fresh->paths = configuration_.paths;
+        fresh->outside = configuration_.outside;
+        fresh->mode = configuration_.mode;
+    }
+    if (auto loaded = load_table(mode_.mode, *fresh); !loaded) {
+        done.faults.push_back("load table: " + loaded.error().text());
+        return done;
+    }
+    configuration_ = *std::move(fresh);
+    engine_.set_settings(configuration_.settings);
+    wiring_.flows->set_ports(configuration_.settings.media_ports, configuration_.udp_ports);
+    // After an administrator's "flush ruleset" the set is a new one.
+    report(wiring_.gate->put_again(engine_.media()), "put media into the table");
+    exclude_forwards();
+    return done;
 }
 
 void Daemon::report(Result<void> result, const char* what) {
@@ -382,14 +436,21 @@ int Daemon::poll_timeout(Time now) const {
     auto due = std::min(keep_up_again_, look_again_);
     if (const auto engine_due = engine_.next_due()) due = std::min(due, *engine_due);
     if (!state_fault_.empty()) due = std::min(due, save_again_);
+    if (!missing_.empty()) due = std::min(due, make_again_);
     if (!to_sweep_.empty() || !to_count_.empty()) due = std::min(due, list_again_);
     const auto wait = std::clamp<std::int64_t>((due - now).count(), 0, 60'000);
     return static_cast<int>(wait) + (wait > 0 ? 1 : 0);
 }
 
-std::string Daemon::answer_control(std::string_view request) const {
+std::string Daemon::answer_control(std::string_view request) {
     if (request == "status") return status();
-    if (request == "registrations") return registrations();
+    if (request == "registrations") {
+        return control::to_json(report_registrations(engine_, missing_, now_by_clock()));
+    }
+    if (request == "calls") return calls();
+    if (request == "media") return control::to_json(report_media(engine_.media()));
+    if (request == "stats") return stats();
+    if (request == "reload") return control::to_json(reload());
     return R"({"error":"no such request"})";
 }
 
@@ -416,17 +477,21 @@ void Daemon::add_maps_status(control::Status& status) const {
     }
 }
 
-std::string Daemon::registrations() const {
-    const auto now = now_by_clock();
-    std::vector<control::Registration> all;
-    for (const auto& binding : engine_.bindings()) {
-        const auto left = std::chrono::duration_cast<std::chrono::seconds>(binding.until - now);
-        all.push_back({binding.name.aor, binding.name.contact, binding.inside.text(),
-                       binding.outside.text(), binding.registrar.text(),
-                       std::string(to_text(binding.name.flow.transport)),
-                       static_cast<std::uint64_t>(std::max<std::int64_t>(left.count(), 0))});
+std::string Daemon::calls() {
+    auto report = report_calls(engine_);
+    if (const auto counts = wiring_.gate->count(report.media)) {
+        add_packets(*counts, report);
+    } else {
+        log(Level::error, "count packets of calls: " + counts.error().text());
     }
-    return control::to_json(all);
+    return control::to_json(report.calls);
+}
+
+std::string Daemon::stats() const {
+    auto stats = report_stats(engine_);
+    stats.emplace_back("queue_overruns", queue_.overruns());
+    stats.emplace_back("refused_verdicts", queue_.refused_verdicts());
+    return control::to_json(stats);
 }
 
 std::string Daemon::status() const {

@@ -9,6 +9,7 @@
 #include "daemon/state_file.h"
 #include "sipnat/base/time.h"
 #include "sipnat/config/config.h"
+#include "sipnat/control/reload.h"
 #include "sipnat/control/socket.h"
 #include "sipnat/control/status.h"
 #include "sipnat/core/engine.h"
@@ -33,6 +34,7 @@ class Daemon {
            control::Server control, netfilter::Queue queue, Wiring wiring, std::string boot);
 
     void restore();
+    void make_flows(Time now);
     void exclude_forwards();
     void learn_foreign_endpoints(Time now);
     [[nodiscard]] Result<void> serve_queue();
@@ -44,16 +46,19 @@ class Daemon {
     void run_timers(Time now);
     void keep_up(Time now);
     void look_through_flows();
+    void count_idle(Time now);
     void close_pending();
     void close(std::span<const Hole> holes);
     void save_changes();
     void note_saved(const Result<void>& saved, Time now);
-    void reload();
+    control::Reloaded reload();
+    [[nodiscard]] control::Reloaded try_reload();
     void report(Result<void> result, const char* what);
     [[nodiscard]] int poll_timeout(Time now) const;
-    [[nodiscard]] std::string answer_control(std::string_view request) const;
+    [[nodiscard]] std::string answer_control(std::string_view request);
     [[nodiscard]] std::string status() const;
-    [[nodiscard]] std::string registrations() const;
+    [[nodiscard]] std::string calls();
+    [[nodiscard]] std::string stats() const;
     void add_maps_status(control::Status& status) const;
 
     std::string config_file_;
@@ -71,6 +76,8 @@ class Daemon {
     Time look_again_{};
     std::string state_fault_;  ///< why the state file is not up to date; empty: it is
     Time keep_up_again_{};
+    std::vector<FlowTuples> missing_;  ///< flows of registrations that calls can't come in on
+    Time make_again_{};
     std::vector<MediaFlows> to_sweep_;
     std::vector<IdleQuestion> to_count_;
     Time list_again_{};

@@ -202,8 +202,8 @@ Result<void> Executor::sweep(std::span<const MediaFlows> ended) {
     return delete_flows(conntrack_, ended, netfilter::FlowOrigin::expected);
 }
 
-Result<std::vector<IdleAnswer>> Executor::count(std::span<const IdleQuestion> questions) {
-    return count_packets(conntrack_, questions, netfilter::FlowOrigin::expected);
+Result<MediaCounts> Executor::count(std::span<const MediaFlows> media) {
+    return count_packets(conntrack_, media, netfilter::FlowOrigin::expected);
 }
 
 std::vector<Error> Executor::take_over(const MediaTable& media, Knowledge knowledge) {

@@ -31,8 +31,7 @@ class Executor : public MediaGate {
     [[nodiscard]] KernelAnswer open_holes(const Decision& decision, std::uint32_t mark) override;
     [[nodiscard]] Result<void> close_holes(std::span<const Hole> holes) override;
     [[nodiscard]] Result<void> sweep(std::span<const MediaFlows> ended) override;
-    [[nodiscard]] Result<std::vector<IdleAnswer>> count(
-        std::span<const IdleQuestion> questions) override;
+    [[nodiscard]] Result<MediaCounts> count(std::span<const MediaFlows> media) override;
     [[nodiscard]] std::vector<Error> take_over(const MediaTable& media,
                                                Knowledge knowledge) override;
     [[nodiscard]] Result<void> put_again(const MediaTable& media) override;

@@ -33,28 +33,39 @@ Result<std::unique_ptr<QueueFlows>> QueueFlows::open() {
 
 /// An entry with an outside address that went to somebody else would send the phone's own packets out
 /// under it, for as long as they come.
-Result<void> QueueFlows::make_flows(std::span<const FlowTuples> flows, Time /*now*/) {
-    Result<void> result;
+MadeFlows QueueFlows::make_flows(std::span<const FlowTuples> flows, Time /*now*/) {
+    MadeFlows made;
     std::map<IpAddress, bool> local;
     for (const auto& tuples : flows) {
         const auto& outside = outside_of(tuples);
         const auto [known, is_new] = local.try_emplace(outside, false);
         if (is_new) {
             const auto route = routes_.lookup(outside);
-            if (!route && result) result = tl::unexpected(route.error());
             known->second = route && route->type == netfilter::RouteType::local;
+            if (!route && made.fault.empty()) made.fault = route.error().text();
         }
-        if (!known->second) continue;
-        FlowEntry entry;
-        entry.tuples = tuples;
-        entry.helper = netfilter::kSignallingHelper;
-        entry.timeout = kEntryTimeout;
-        // Unanswered ones are the first to go when the table is full (early_drop()).
-        entry.status = netfilter::flow_status::kSeenReply | netfilter::flow_status::kAssured;
-        auto made = conntrack_.create(entry);
-        if (!made && made.error().code != EEXIST && result) result = made;
+        const auto there = known->second ? make_flow(tuples) : Result<bool>(false);
+        if (!there && made.fault.empty()) made.fault = there.error().text();
+        if (!there || !*there) made.missing.push_back(tuples);
     }
-    return result;
+    return made;
+}
+
+/// True when it is there now, or was before; false when another flow has one of its ends.
+Result<bool> QueueFlows::make_flow(const FlowTuples& tuples) {
+    FlowEntry entry;
+    entry.tuples = tuples;
+    entry.helper = netfilter::kSignallingHelper;
+    entry.timeout = kEntryTimeout;
+    // Unanswered ones are the first to go when the table is full (early_drop()).
+    entry.status = netfilter::flow_status::kSeenReply | netfilter::flow_status::kAssured;
+    const auto made = conntrack_.create(entry);
+    if (made) return true;
+    if (made.error().code != EEXIST) return tl::unexpected(made.error());
+    const auto present = conntrack_.find(tuples.original);
+    if (present) return present->tuples == tuples;
+    if (present.error().code == ENOENT) return false;
+    return tl::unexpected(present.error());
 }
 
 Result<void> QueueFlows::keep_flows(std::span<const Tuple> flows) {

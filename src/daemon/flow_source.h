@@ -32,6 +32,13 @@ struct FoundFlow {
     std::string fault;              ///< for the admin, also beside a flow; empty: none
 };
 
+struct MadeFlows {
+    /// Those that are not there: their outside address is not the gateway's (yet), or their outside port
+    /// is another flow's.
+    std::vector<FlowTuples> missing;
+    std::string fault;  ///< the first one, after all were tried; empty: none
+};
+
 class FlowSource : public Interface {
   public:
     /// `packet` is what `queued` holds; `media` tells which outside ports are media's.
@@ -51,9 +58,8 @@ class FlowSource : public Interface {
     [[nodiscard]] virtual Result<void> keep_up(Time /*now*/) { return {}; }
 
     /// Flows of registrations must let calls in: those that are gone are made anew, with the outside
-    /// ports that they had. One whose outside address is not the gateway's any more is passed over.
-    /// The first fault, after all were tried.
-    [[nodiscard]] virtual Result<void> make_flows(std::span<const FlowTuples> flows, Time now) = 0;
+    /// ports that they had.
+    [[nodiscard]] virtual MadeFlows make_flows(std::span<const FlowTuples> flows, Time now) = 0;
     /// These flows of registrations (original tuples) must not end for want of packets.
     [[nodiscard]] virtual Result<void> keep_flows(std::span<const Tuple> /*flows*/) { return {}; }
 };
@@ -65,12 +71,14 @@ class QueueFlows : public FlowSource {
     QueueFlows(netfilter::Conntrack conntrack, netfilter::Routes routes)
         : conntrack_(std::move(conntrack)), routes_(std::move(routes)) {}
 
-    [[nodiscard]] Result<void> make_flows(std::span<const FlowTuples> flows, Time now) override;
+    [[nodiscard]] MadeFlows make_flows(std::span<const FlowTuples> flows, Time now) override;
     [[nodiscard]] Result<void> keep_flows(std::span<const Tuple> flows) override;
     [[nodiscard]] FoundFlow find(const netfilter::QueuedPacket& queued, const PacketView& packet,
                                  const MediaTable& media, Time now) override;
 
   private:
+    [[nodiscard]] Result<bool> make_flow(const FlowTuples& tuples);
+
     netfilter::Conntrack conntrack_;
     netfilter::Routes routes_;
 };

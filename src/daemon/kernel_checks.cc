@@ -120,25 +120,29 @@ Result<void> delete_flows(netfilter::Conntrack& conntrack, std::span<const Media
     return {};
 }
 
-Result<std::vector<IdleAnswer>> count_packets(netfilter::Conntrack& conntrack,
-                                              std::span<const IdleQuestion> questions,
-                                              netfilter::FlowOrigin origin) {
-    std::vector<IdleAnswer> answers;
+Result<MediaCounts> count_packets(netfilter::Conntrack& conntrack,
+                                  std::span<const MediaFlows> media, netfilter::FlowOrigin origin) {
+    MediaCounts counts;
     MediaOwners owners;
-    for (const auto& question : questions) {
-        for (const auto& media : question.media)
-            owners.add(media, answers.size());
-        answers.push_back({question.call, 0});
+    for (const auto& one : media) {
+        owners.add(one, counts.size());
+        counts.emplace_back(MediaPackets{});
     }
     auto listed = conntrack.for_each(owners.filter(origin), [&](const FlowEntry& flow) {
         for (const auto owner : owners.of(flow)) {
-            auto& packets = answers[owner].packets;
-            packets =
-                packets && flow.packets ? std::optional(*packets + *flow.packets) : std::nullopt;
+            auto& count = counts[owner];
+            if (!count || !flow.packets) {
+                count.reset();
+                continue;
+            }
+            const bool opened_inside = flow.tuples.original.source == media[owner].inside;
+            const auto& [original, reply] = *flow.packets;
+            count->sent += opened_inside ? original : reply;
+            count->received += opened_inside ? reply : original;
         }
     });
     if (!listed) return tl::unexpected(listed.error());
-    return answers;
+    return counts;
 }
 
 Result<std::set<Endpoint>> reply_destinations(netfilter::Conntrack& conntrack,

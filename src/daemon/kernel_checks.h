@@ -30,10 +30,11 @@ namespace sipnat::daemon {
                                         std::span<const MediaFlows> ended,
                                         netfilter::FlowOrigin origin);
 
-/// Adds up the packets of the flows of this origin that go through the mappings of each question.
-[[nodiscard]] Result<std::vector<IdleAnswer>> count_packets(netfilter::Conntrack& conntrack,
-                                                            std::span<const IdleQuestion> questions,
-                                                            netfilter::FlowOrigin origin);
+/// Adds up the packets of the flows of this origin that go through each of these mappings. Takes as long
+/// as conntrack's table is.
+[[nodiscard]] Result<MediaCounts> count_packets(netfilter::Conntrack& conntrack,
+                                                std::span<const MediaFlows> media,
+                                                netfilter::FlowOrigin origin);
 
 /// Of a signalling flow's entry: seconds without packets.
 inline constexpr std::uint32_t kEntryTimeout = 3600;

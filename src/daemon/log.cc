@@ -2,24 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
+#include "sipnat/base/ascii.h"
+
 namespace sipnat::daemon {
-
-namespace {
-
-/// A peer's bytes may be in it: one line stays one line, and no terminal obeys it.
-std::string printable(std::string_view text) {
-    std::string line(text);
-    std::ranges::replace_if(
-        line, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
-    return line;
-}
-
-}  // namespace
 
 void log(Level level, std::string_view text) {
     static const bool to_journal = std::getenv("JOURNAL_STREAM") != nullptr;

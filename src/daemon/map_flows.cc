@@ -343,26 +343,37 @@ Result<void> MapFlows::touch(const Endpoint& outside, const IpAddress& sender, T
     return done;
 }
 
-Result<void> MapFlows::make_flows(std::span<const FlowTuples> flows, Time now) {
-    Result<void> result;
+MadeFlows MapFlows::make_flows(std::span<const FlowTuples> flows, Time now) {
+    MadeFlows made;
     for (const auto& flow : flows) {
-        const auto sides = sides_of(flow);
-        if (!sides || !sides->opened_inside) continue;
-        const auto* way = find_outside(outside_, sides->outside.address);
-        if (way == nullptr || !holds(way->inside, sides->inside.address)) continue;
-        if (is_left_alone(*way, sides->inside.address, sides->remote.address)) continue;
-        const auto* mapping = map_->find(way->address, sides->inside);
-        if (mapping != nullptr && mapping->outside != sides->outside) continue;
-        NatChanges changes;
-        if (mapping == nullptr) {
-            auto added = map_->add(way->interface, sides->inside, sides->outside, now);
-            if (!added.added) continue;
-            changes = std::move(added.changes);
-        }
-        auto done = touch(sides->outside, sides->remote.address, now, std::move(changes));
-        if (!done && result) result = done;
+        const auto there = make_flow(flow, now);
+        if (!there && made.fault.empty()) made.fault = there.error().text();
+        if (!there || !*there) made.missing.push_back(flow);
     }
-    return result;
+    return made;
+}
+
+/// What was forwarded from outside is the administrator's rule's.
+Result<bool> MapFlows::make_flow(const FlowTuples& flow, Time now) {
+    const auto sides = sides_of(flow);
+    if (!sides || !sides->opened_inside) return true;
+    const auto* way = find_outside(outside_, sides->outside.address);
+    if (way == nullptr || !holds(way->inside, sides->inside.address) ||
+        is_left_alone(*way, sides->inside.address, sides->remote.address)) {
+        return false;
+    }
+    const auto* mapping = map_->find(way->address, sides->inside);
+    NatChanges changes;
+    if (mapping == nullptr) {
+        auto added = map_->add(way->interface, sides->inside, sides->outside, now);
+        if (!added.added) return false;
+        changes = std::move(added.changes);
+    } else if (mapping->outside != sides->outside) {
+        return false;
+    }
+    auto done = touch(sides->outside, sides->remote.address, now, std::move(changes));
+    if (!done) return tl::unexpected(done.error());
+    return true;
 }
 
 Result<void> MapFlows::keep_up(Time now) {

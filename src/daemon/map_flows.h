@@ -53,9 +53,10 @@ class MapFlows : public FlowSource {
         const std::vector<netfilter::PortForward>& forwards) override;
     [[nodiscard]] Result<void> keep_up(Time now) override;
     /// Their mappings. Who is mapped already keeps what it has.
-    [[nodiscard]] Result<void> make_flows(std::span<const FlowTuples> flows, Time now) override;
+    [[nodiscard]] MadeFlows make_flows(std::span<const FlowTuples> flows, Time now) override;
 
   private:
+    [[nodiscard]] Result<bool> make_flow(const FlowTuples& flow, Time now);
     [[nodiscard]] FoundFlow confirmed(const FlowEntry& entry, const Tuple& packet,
                                       const MediaTable& media, Time now);
     [[nodiscard]] FoundFlow inbound(const SignallingMap::Mapping& mapping, const Tuple& packet,

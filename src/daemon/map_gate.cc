@@ -65,9 +65,8 @@ class KernelSockets : public GateKernel {
     Result<void> delete_flows(std::span<const MediaFlows> ended) override {
         return daemon::delete_flows(conntrack_, ended, netfilter::FlowOrigin::any);
     }
-    Result<std::vector<IdleAnswer>> count_packets(
-        std::span<const IdleQuestion> questions) override {
-        return daemon::count_packets(conntrack_, questions, netfilter::FlowOrigin::any);
+    Result<MediaCounts> count_packets(std::span<const MediaFlows> media) override {
+        return daemon::count_packets(conntrack_, media, netfilter::FlowOrigin::any);
     }
     Result<std::set<Endpoint>> reply_destinations(const MediaTable& media) override {
         return daemon::reply_destinations(conntrack_, media);
@@ -251,8 +250,8 @@ Result<void> MapGate::sweep(std::span<const MediaFlows> ended) {
     return kernel_->delete_flows(ended);
 }
 
-Result<std::vector<IdleAnswer>> MapGate::count(std::span<const IdleQuestion> questions) {
-    return kernel_->count_packets(questions);
+Result<MediaCounts> MapGate::count(std::span<const MediaFlows> media) {
+    return kernel_->count_packets(media);
 }
 
 Result<std::set<Endpoint>> MapGate::foreign_endpoints(const MediaTable& media) {

@@ -44,8 +44,7 @@ class GateKernel : public Interface {
     [[nodiscard]] virtual Result<void> remove_if(
         const Tuple& tuple, const std::function<bool(const FlowEntry&)>& condition) = 0;
     [[nodiscard]] virtual Result<void> delete_flows(std::span<const MediaFlows> ended) = 0;
-    [[nodiscard]] virtual Result<std::vector<IdleAnswer>> count_packets(
-        std::span<const IdleQuestion> questions) = 0;
+    [[nodiscard]] virtual Result<MediaCounts> count_packets(std::span<const MediaFlows> media) = 0;
     [[nodiscard]] virtual Result<std::set<Endpoint>> reply_destinations(
         const MediaTable& media) = 0;
     [[nodiscard]] virtual Result<void> update(const netfilter::NatChanges& changes) = 0;
@@ -64,8 +63,7 @@ class MapGate : public MediaGate {
     [[nodiscard]] KernelAnswer open_holes(const Decision& decision, std::uint32_t mark) override;
     [[nodiscard]] Result<void> close_holes(std::span<const Hole> holes) override;
     [[nodiscard]] Result<void> sweep(std::span<const MediaFlows> ended) override;
-    [[nodiscard]] Result<std::vector<IdleAnswer>> count(
-        std::span<const IdleQuestion> questions) override;
+    [[nodiscard]] Result<MediaCounts> count(std::span<const MediaFlows> media) override;
     [[nodiscard]] std::vector<Error> take_over(const MediaTable& media,
                                                Knowledge knowledge) override;
     [[nodiscard]] Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) override;

@@ -2,6 +2,8 @@
 // (map_gate.h).
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <set>
 #include <span>
 #include <vector>
@@ -10,6 +12,16 @@
 #include "sipnat/core/engine.h"
 
 namespace sipnat::daemon {
+
+/// What the flows of one mapping have counted.
+struct MediaPackets {
+    std::uint64_t sent = 0;      ///< by the inside party
+    std::uint64_t received = 0;  ///< by the inside party
+
+    bool operator==(const MediaPackets&) const = default;
+};
+
+using MediaCounts = std::vector<std::optional<MediaPackets>>;
 
 /// Whether the state file had all of the calls that are up.
 enum class Knowledge : bool { some_calls, all_calls };
@@ -25,9 +37,8 @@ class MediaGate : public Interface {
     [[nodiscard]] virtual Result<void> close_holes(std::span<const Hole> holes) = 0;
     /// Deletes the flows that went through holes of ended streams.
     [[nodiscard]] virtual Result<void> sweep(std::span<const MediaFlows> ended) = 0;
-    /// What the flows of these calls' media have counted.
-    [[nodiscard]] virtual Result<std::vector<IdleAnswer>> count(
-        std::span<const IdleQuestion> questions) = 0;
+    /// What the flows of each of these have counted; nothing where the kernel does not count.
+    [[nodiscard]] virtual Result<MediaCounts> count(std::span<const MediaFlows> media) = 0;
 
     /// At start: makes what an earlier process left agree with `media`. The faults of what could
     /// not be done.

@@ -219,8 +219,8 @@ void put(std::string& out, const BindingName& name) {
 }
 
 void put(std::string& out, const Binding& binding) {
-    put_object(out, "name", binding.name, "inside", binding.inside, "outside", binding.outside,
-               "registrar", binding.registrar, "until", binding.until);
+    put_object(out, "name", binding.name, "reply", binding.flow.reply, "inside", binding.inside,
+               "outside", binding.outside, "registrar", binding.registrar, "until", binding.until);
 }
 
 void put(std::string& out, const Clocks& clocks) {
@@ -393,6 +393,7 @@ BindingName binding_name_of(const Json& json) {
 Binding binding_of(const Json& json) {
     Binding binding;
     binding.name = binding_name_of(json.at("name"));
+    binding.flow = {binding.name.flow, tuple_of(json.at("reply"))};
     binding.inside = endpoint_of(json.at("inside"));
     binding.outside = endpoint_of(json.at("outside"));
     binding.registrar = endpoint_of(json.at("registrar"));
@@ -569,9 +570,9 @@ ReadState decode_state(const std::string& text, const std::string& boot, const C
         known.calls.clear();
         std::erase_if(known.leases,
                       [&](const auto& one) { return one.second.until <= now.engine; });
-        std::erase_if(known.bindings,
-                      [&](const auto& one) { return one.second.until <= now.engine; });
     }
+    // Their flows would be made anew.
+    std::erase_if(known.bindings, [&](const auto& one) { return one.second.until <= now.engine; });
     return {fault.empty() && is_of_this_boot, state_of(std::move(known)), fault};
 }
 
@@ -590,8 +591,7 @@ Result<void> StateFile::replace(const SavedState& all) {
     if (file.number() < 0) return fail_errno("write", fresh, errno);
     const auto text = state_header(boot_) + encode_state(all, clocks_now());
     if (auto written = write_all(file.number(), text, fresh); !written) return written;
-    // Registrations outlive a crash of the machine; what is appended later may be lost in one.
-    if (fdatasync(file.number()) != 0) return fail_errno("write", fresh, errno);
+    // No fsync, for which packets would have to wait: see sync().
     if (std::rename(fresh.c_str(), path_.c_str()) != 0) return fail_errno("replace", path_, errno);
     file_ = std::move(file);
     begun_with_ = text.size();
@@ -610,8 +610,9 @@ Result<void> StateFile::append(const SavedState& changes) {
 }
 
 Result<void> StateFile::sync() {
-    if (file_.number() < 0 || fdatasync(file_.number()) == 0) return {};
-    return fail_errno("write", path_, errno);
+    if (file_.number() < 0) return fail("write", path_, "it was never begun");
+    if (fdatasync(file_.number()) != 0) return fail_errno("write", path_, errno);
+    return {};
 }
 
 bool StateFile::is_outgrown() const {

@@ -51,11 +51,12 @@ class StateFile {
 
     StateFile(std::string path, std::string boot)
         : path_(std::move(path)), boot_(std::move(boot)) {}
-    /// Begins a new file with all calls, and puts it in the place of the old one.
+    /// Begins a new file with all calls, and puts it in the place of the old one. It may not be on the
+    /// disk yet.
     [[nodiscard]] Result<void> replace(const SavedState& all);
     /// Appends what changed; needs a replace() before.
     [[nodiscard]] Result<void> append(const SavedState& changes);
-    /// What was written is on the disk when this returns.
+    /// What was written is on the disk when this returns, which may take a while. Needs a replace() before.
     [[nodiscard]] Result<void> sync();
     /// So much was appended that replace() pays, or a line was cut short, behind which nothing
     /// would be read.

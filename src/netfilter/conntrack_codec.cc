@@ -174,7 +174,7 @@ std::optional<DecodedFlow> decode_flow(Bytes attributes) {
     flow.helper = text_of(attributes_in<CTA_HELP_MAX>(payload_of(parts[CTA_HELP]))[CTA_HELP_NAME]);
     const auto there = packets_in(parts[CTA_COUNTERS_ORIG]);
     const auto back = packets_in(parts[CTA_COUNTERS_REPLY]);
-    if (there && back) flow.packets = *there + *back;
+    if (there && back) flow.packets = {*there, *back};
     // The master may be gone while its child lives on: the status bit stays.
     flow.expected =
         parts[CTA_TUPLE_MASTER] != nullptr || (flow.status & flow_status::kExpected) != 0;

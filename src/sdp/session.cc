@@ -271,15 +271,25 @@ class Reader {
 
     /// RFC 3605 2.1: port [nettype addrtype connection-address]
     Step rtcp(Span value) {
-        if (current().rtcp_port_text) return Fault{"second a=rtcp line"};
         Fields fields(text_, value);
         const Span port_text = fields.next();
         const auto port = parse_port(port_text.in(text_));
         if (!port) return {};
-        current().rtcp_port_text = port_text;
-        current().rtcp_port = *port;
         const auto read = read_connection(text_, fields);
-        if (!read.address.empty()) current().rtcp_connection = read;
+        auto& media = current();
+        if (!media.rtcp_port_text) {
+            media.rtcp_port_text = port_text;
+            media.rtcp_port = *port;
+            if (!read.address.empty()) media.rtcp_connection = read;
+            return {};
+        }
+        const bool has_address = !read.address.empty();
+        const bool same = *port == media.rtcp_port &&
+                          has_address == media.rtcp_connection.has_value() &&
+                          (!has_address || same_address(text_, *media.rtcp_connection, read));
+        if (!same) return Fault{"second a=rtcp line with another address"};
+        media.further_rtcp_ports.push_back(port_text);
+        if (has_address) session_.further_connections.push_back(read);
         return {};
     }
 

@@ -133,17 +133,18 @@ class Collector {
   public:
     /// `text` ends with the body, so that nothing behind it is read.
     Collector(std::string_view text, std::pmr::memory_resource* memory)
-        : text_(text), found_(memory) {}
+        : text_(text), found_(memory), lengths_(memory) {}
 
-    void body(Span content_type, Span where, Span content_length, std::size_t depth) {
+    void body(Span content_type, Span where, std::size_t depth) {
         if (where.empty() || found_.size() == kMostSdpParts) return;
         const auto type = read_content_type(text_, content_type);
-        if (type.kind == BodyKind::sdp) found_.push_back({where, content_length});
+        if (type.kind == BodyKind::sdp) found_.push_back(where);
         if (type.kind == BodyKind::multipart && depth < kDeepestMultipart) {
             multipart(type.boundary, where, depth + 1);
         }
     }
-    [[nodiscard]] std::pmr::vector<SdpPart> take() { return std::move(found_); }
+    [[nodiscard]] std::pmr::vector<Span> take() { return std::move(found_); }
+    [[nodiscard]] std::pmr::vector<PartLength> take_lengths() { return std::move(lengths_); }
 
   private:
     void multipart(std::string_view boundary, Span where, std::size_t depth) {
@@ -159,21 +160,32 @@ class Collector {
     void part(std::size_t begin, std::size_t end, std::size_t depth) {
         const auto part = read_part_headers(text_.substr(0, end), begin);
         if (!part || !part->plain) return;
-        body(part->content_type, span_of(part->begin, end), part->content_length, depth);
+        const auto where = span_of(part->begin, end);
+        body(part->content_type, where, depth);
+        if (!part->content_length.empty()) lengths_.push_back({where, part->content_length});
     }
 
     std::string_view text_;
-    std::pmr::vector<SdpPart> found_;
+    std::pmr::vector<Span> found_;
+    std::pmr::vector<PartLength> lengths_;
 };
+
+Collector collect(const Message& message, std::pmr::memory_resource* memory) {
+    Collector collector(message.text().substr(0, message.body().end()), memory);
+    const auto* type = message.find(HeaderKind::content_type);
+    if (type != nullptr) collector.body(type->value, message.body(), 0);
+    return collector;
+}
 
 }  // namespace
 
-std::pmr::vector<SdpPart> sdp_parts(const Message& message, std::pmr::memory_resource* memory) {
-    const auto* type = message.find(HeaderKind::content_type);
-    if (type == nullptr) return {};
-    Collector collector(message.text().substr(0, message.body().end()), memory);
-    collector.body(type->value, message.body(), {}, 0);
-    return collector.take();
+std::pmr::vector<Span> sdp_parts(const Message& message, std::pmr::memory_resource* memory) {
+    return collect(message, memory).take();
+}
+
+std::pmr::vector<PartLength> part_lengths(const Message& message,
+                                          std::pmr::memory_resource* memory) {
+    return collect(message, memory).take_lengths();
 }
 
 }  // namespace sipnat::sip

@@ -309,8 +309,8 @@ void read_session(benchmark::State& state, const std::string& text) {
 void opinion(benchmark::State& state, const std::string& text) {
     const auto parsed = sip::Message::parse(text).value();
     std::vector<sdp::Session> bodies;
-    for (const auto& part : sip::sdp_parts(parsed))
-        bodies.push_back(sdp::parse(text, part.text).value());
+    for (const auto part : sip::sdp_parts(parsed))
+        bodies.push_back(sdp::parse(text, part).value());
     measure(state, text.size(), nothing, [&](std::size_t) {
         auto read = second_opinion(parsed, bodies);
         benchmark::DoNotOptimize(read);

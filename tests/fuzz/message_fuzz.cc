@@ -162,9 +162,11 @@ void check_body(const Message& message) {
     const auto parts = sip::sdp_parts(message);
     require(parts.size() <= sip::kMostSdpParts, "the number of SDP parts is limited");
     std::uint32_t done = body.offset;
-    for (const auto& [part, content_length] : parts) {
-        require(content_length.empty() || within(body, content_length),
-                "a part's Content-Length stands in the body");
+    for (const auto& [part, value] : sip::part_lengths(message)) {
+        require(within(body, part) && within(body, value) && value.end() <= part.offset,
+                "a part's Content-Length stands in the body, before the part");
+    }
+    for (const auto part : parts) {
         require(!part.empty() && within(body, part) && part.offset >= done,
                 "SDP parts stand in the body, in order");
         done = part.end();

@@ -2,7 +2,7 @@
 before either of them has said a word.
 
     phone1  192.168.77.2:5060, its Contact as well
-    phone2  sends from 192.168.78.2:40000, Contact 192.168.78.2:5062
+    phone2  sends from 192.168.77.3:40000, Contact 192.168.77.3:5062
 """
 
 import json

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 
 namespace sipnat {
@@ -14,6 +15,15 @@ namespace sipnat {
     return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
                return x == y || lower(x) == lower(y);
            });
+}
+
+/// A stranger's bytes for a terminal or a log: one line stays one line, and no terminal obeys it. What is
+/// not printable ASCII is '?'.
+[[nodiscard]] inline std::string printable(std::string_view text) {
+    std::string shown(text);
+    std::replace_if(
+        shown.begin(), shown.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    return shown;
 }
 
 }  // namespace sipnat

@@ -17,6 +17,7 @@ struct Registration {
     std::string registrar;         ///< or the outbound proxy
     std::string protocol;          ///< "udp", "tcp"
     std::uint64_t expires_in = 0;  ///< seconds
+    bool stale = false;  ///< no call comes in: the outside address or port is not the phone's
 
     bool operator==(const Registration&) const = default;
 };

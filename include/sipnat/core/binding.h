@@ -25,6 +25,7 @@ struct BindingName {
 
 struct Binding {
     BindingName name;
+    FlowTuples flow;     ///< both sides of name.flow
     Endpoint inside;     ///< sent the REGISTER
     Endpoint outside;    ///< the same, as the registrar sees it
     Endpoint registrar;  ///< or the outbound proxy before it
@@ -33,8 +34,5 @@ struct Binding {
 
     bool operator==(const Binding&) const = default;
 };
-
-/// Both sides of its signalling flow.
-[[nodiscard]] FlowTuples flow_of(const Binding& binding);
 
 }  // namespace sipnat

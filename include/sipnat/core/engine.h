@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -122,6 +123,8 @@ class Engine {
     [[nodiscard]] const Counters& counters() const;
     [[nodiscard]] std::size_t calls() const;  ///< not ended ones
     [[nodiscard]] const MediaTable& media() const;
+    /// Not ended ones, in no order.
+    void for_each_call(const std::function<void(const Call&)>& visit) const;
 
     /// By flow, address of record and Contact.
     [[nodiscard]] std::vector<Binding> bindings() const;

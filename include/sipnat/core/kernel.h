@@ -43,15 +43,22 @@ struct Expectation {
     bool operator==(const Expectation&) const = default;
 };
 
+struct PacketCount {
+    std::uint64_t original = 0;  ///< in the direction that opened the flow
+    std::uint64_t reply = 0;
+
+    bool operator==(const PacketCount&) const = default;
+};
+
 /// A conntrack entry as far as sipnat looks at it.
 struct FlowEntry {
     FlowTuples tuples;
     std::uint32_t status = 0;  ///< IPS_* bits
     std::uint32_t mark = 0;
-    std::uint32_t timeout = 0;             ///< seconds left
-    std::string helper;                    ///< empty: none
-    std::optional<std::uint64_t> packets;  ///< both ways; nothing where they are not counted
-    bool expected = false;                 ///< it has a master: an expectation made it
+    std::uint32_t timeout = 0;           ///< seconds left
+    std::string helper;                  ///< empty: none
+    std::optional<PacketCount> packets;  ///< nothing where they are not counted
+    bool expected = false;               ///< it has a master: an expectation made it
 
     bool operator==(const FlowEntry&) const = default;
 };

@@ -53,7 +53,7 @@ struct Candidate {
 
 struct Media {
     explicit Media(std::pmr::memory_resource* memory)
-        : candidates(memory), remote_candidates(memory) {}
+        : further_rtcp_ports(memory), candidates(memory), remote_candidates(memory) {}
 
     Span kind;  ///< "audio"
     Span port_text;
@@ -64,6 +64,7 @@ struct Media {
     std::optional<Span> rtcp_port_text;
     Port rtcp_port{};
     std::optional<Connection> rtcp_connection;
+    std::pmr::vector<Span> further_rtcp_ports;  ///< of lines that say the same once more
     bool rtcp_mux = false;
     bool rtcp_mux_only = false;  ///< RFC 8858
     std::pmr::vector<Candidate> candidates;
@@ -100,7 +101,7 @@ struct Session {
 /// there is no "v=" first line, a line is not "x=…" (empty lines may follow the last), there is a
 /// NUL byte, an m= line can't be read (a port over 65535 or a count of 0 too), a level has two c=
 /// lines with different addresses (RFC 8866 5.7 allows several for the multicast layers of one
-/// stream only), there are two o= lines or two a=rtcp of one stream, over kMostMedia streams, or over
+/// stream only), there are two o= lines or two different a=rtcp of one stream, over kMostMedia streams, or over
 /// kMostCandidates of one.
 ///
 /// A c= that can't be read is kept, without an address: it hides the session's all the same. An

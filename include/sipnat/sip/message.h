@@ -150,19 +150,22 @@ enum class PayloadKind : std::uint8_t {
 };
 [[nodiscard]] PayloadKind classify(std::string_view payload);
 
-/// One application/sdp body.
-struct SdpPart {
-    Span text;
-    Span content_length;  ///< its value, of a part of a multipart body; empty: it has none
-
-    bool operator==(const SdpPart&) const = default;
-};
-
 /// The parts of the body that are application/sdp: the body itself, or parts of a multipart body
 /// at any depth up to kDeepestMultipart (RFC 2046 5.1, RFC 5621), never inside multipart/signed or
 /// multipart/encrypted, nor a part that is base64 or quoted-printable. In order, without empty
 /// ones, at most kMostSdpParts. A last part that no delimiter closes ends with the body.
-[[nodiscard]] std::pmr::vector<SdpPart> sdp_parts(
+[[nodiscard]] std::pmr::vector<Span> sdp_parts(
+    const Message& message, std::pmr::memory_resource* memory = std::pmr::get_default_resource());
+
+/// A part of a multipart body that says itself how long it is.
+struct PartLength {
+    Span part;   ///< behind its headers
+    Span value;  ///< of its Content-Length
+
+    bool operator==(const PartLength&) const = default;
+};
+/// Of the parts that sdp_parts() looks into: what is inside of another part stands before it.
+[[nodiscard]] std::pmr::vector<PartLength> part_lengths(
     const Message& message, std::pmr::memory_resource* memory = std::pmr::get_default_resource());
 
 }  // namespace sipnat::sip

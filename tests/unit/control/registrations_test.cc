@@ -20,9 +20,11 @@ TEST(Registrations, ComeBackAsTheyWent) {
 
 TEST(Registrations, AreOneLineOfJson) {
     const auto json = to_json({two().back()});
-    EXPECT_EQ(json, R"({"registrations":[{"aor":"b@example.com","contact":"b@192.168.77.3:5062",)"
-                    R"("inside":"192.168.77.3:40000","outside":"203.0.113.1:1025",)"
-                    R"("registrar":"203.0.113.10:5060","protocol":"udp","expires_in":7}]})");
+    EXPECT_EQ(
+        json,
+        R"({"registrations":[{"aor":"b@example.com","contact":"b@192.168.77.3:5062",)"
+        R"("inside":"192.168.77.3:40000","outside":"203.0.113.1:1025",)"
+        R"("registrar":"203.0.113.10:5060","protocol":"udp","expires_in":7,"stale":false}]})");
 }
 
 TEST(Registrations, ThatCannotBeReadAreNone) {

@@ -269,6 +269,33 @@ TEST(FurtherPorts, AViaWithoutRportIsAnsweredWhereItSays) {
     EXPECT_EQ(gateway.wait(2s).close.size(), 2U);
 }
 
+TEST(FurtherPorts, AViaOfACallThatRingsIsAnsweredThereForAsLong) {
+    Gateway gateway;
+    const auto line = phone_line(gateway);
+    const auto invite = line.out(request("INVITE", 1, "Contact: <sip:alice@192.168.77.2:40000>\n",
+                                         audio("192.168.77.2", 4000), "192.168.77.2:5062"));
+    for (int minute = 0; minute < 3; ++minute) {
+        (void)contact_line(gateway).in(answer(invite.text, 180, "b"));
+        EXPECT_THAT(gateway.wait(100s).close, IsEmpty());
+    }
+    (void)contact_line(gateway).in(answer(invite.text, 200, "b", audio("203.0.113.10", 7000)));
+    EXPECT_THAT(gateway.wait(31s).close, IsEmpty());
+    EXPECT_THAT(show(gateway.wait(2s).close), testing::UnorderedElementsAre(kIn, kOut));
+}
+
+TEST(FurtherPorts, AViaOfASubscriptionIsNeededForItsAnswerOnly) {
+    Gateway gateway;
+    const auto line = phone_line(gateway);
+    const auto sent =
+        line.out(request("SUBSCRIBE", 1, "Contact: <sip:alice@192.168.77.2:40000>\nExpires: 3600\n",
+                         "", "192.168.77.2:5062"));
+    auto ok = answer(sent.text, 200, "b");
+    ok.insert(ok.find("Content-Length"), "Expires: 3600\r\n");
+    (void)contact_line(gateway).in(ok);
+    EXPECT_THAT(gateway.wait(31s).close, IsEmpty());
+    EXPECT_THAT(show(gateway.wait(2s).close), testing::UnorderedElementsAre(kIn, kOut));
+}
+
 TEST(FurtherPorts, AViaOfACallIsAnsweredThereForOneTransaction) {
     Gateway gateway;
     const auto line = phone_line(gateway);

@@ -103,8 +103,26 @@ TEST_F(Bindings, TellTheStateFileOnlyOfNews) {
     gateway.now += 31s;
     enrol(3, kContact, kListed);
     EXPECT_EQ(told(), 1U);
-    enrol(4, kContact, "Contact: <sip:alice@203.0.113.1:1024>;expires=60\n");
-    EXPECT_EQ(told(), 1U) << "it ends before";
+    for (int cseq = 4; cseq < 10; ++cseq) {
+        enrol(cseq, kContact, "Contact: <sip:alice@203.0.113.1:1024>;expires=60\n");
+        EXPECT_EQ(told(), 1U) << "it ends before, or 30 s are much";
+        gateway.now += 30s;
+    }
+}
+
+// Without NAT both ends count as inside, and the flow is one.
+TEST(BindingsWithoutNat, OfOneNameMayMoveToAnotherHost) {
+    Gateway gateway;
+    const auto line = gateway.line("198.51.100.2:5060", "198.51.100.2:5060");
+    constexpr auto kName = "Contact: <sip:alice@phone.example.com>;expires=60\n";
+    const auto first = line.out(registering(1, kName));
+    (void)line.in(answered(first.text, 200, kName));
+    const auto second = line.in(registering(1, kName, "alice@example.com", "r-2"));
+    (void)line.out(answered(second.text, 200, kName));
+    ASSERT_EQ(gateway.engine.bindings().size(), 1U);
+    EXPECT_EQ(gateway.engine.bindings().front().inside.text(), "203.0.113.10:5060");
+    (void)gateway.wait(61s);
+    EXPECT_THAT(gateway.engine.bindings(), IsEmpty());
 }
 
 TEST_F(Bindings, EndWithTheirTime) {

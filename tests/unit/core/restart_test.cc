@@ -51,7 +51,7 @@ TEST_F(AfterRestart, ARegistrationHolds) {
     (void)before.in(echo(sent.text));
     ASSERT_EQ(gateway.engine.bindings().size(), 1U);
     const auto known = gateway.engine.bindings().front();
-    EXPECT_EQ(flow_of(known), before.flow);
+    EXPECT_EQ(known.flow, before.flow);
     const auto changes = gateway.engine.take_changes();
     EXPECT_THAT(changes.bindings, ElementsAre(known));
     EXPECT_THAT(gateway.engine.take_changes().bindings, IsEmpty());

@@ -138,6 +138,13 @@ INSTANTIATE_TEST_SUITE_P(
                 {"video 192.168.77.2:4000=203.0.113.1:10002 any",
                  "audio 192.168.77.2:4001=203.0.113.1:10000 any",
                  "audio 192.168.77.2:4002=203.0.113.1:10001 any"}),
+        streams("a=rtcp twice",
+                "m=audio 4000 RTP/AVP 0\na=rtcp:4001 IN IP4 192.168.77.2\na=rtcp:4001 IN IP4 "
+                "192.168.77.2\n",
+                "m=audio 10000 RTP/AVP 0\na=rtcp:10001 IN IP4 203.0.113.1\na=rtcp:10001 IN IP4 "
+                "203.0.113.1\n",
+                {"audio 192.168.77.2:4000=203.0.113.1:10000 any",
+                 "audio 192.168.77.2:4001=203.0.113.1:10001 any"}),
         streams("a count", "m=audio 4000/2 RTP/AVP 0\n", "m=audio 10000/2 RTP/AVP 0\n",
                 {"audio 192.168.77.2:4000=203.0.113.1:10000 any",
                  "audio 192.168.77.2:4001=203.0.113.1:10001 any",
@@ -311,11 +318,27 @@ TEST(Multipart, APartsOwnLengthFollows) {
     const auto outside = audio("203.0.113.1", 20000);
     for (const auto& [before, after] :
          {std::pair{std::to_string(inside.size()), std::to_string(outside.size())},
-          std::pair{std::string("unknown"), std::string("unknown")}}) {
+          std::pair{std::string("unknown"), std::string("unknown")},
+          std::pair{std::string("9"), std::string("9")}}) {
         auto sent = kAlice.request("INVITE", 1, parts(inside, before));
         sent.replace(sent.find("application/sdp"), 15, "multipart/mixed;boundary=b");
         EXPECT_EQ(body_of(gateway.line().out(sent)), parts(outside, after));
     }
+}
+
+TEST(Multipart, SoDoThoseOfThePartsAroundIt) {
+    Gateway gateway;
+    const auto part = [](std::string_view type, const std::string& text) {
+        return "Content-Type: " + std::string(type) +
+               "\r\nContent-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text;
+    };
+    const auto parts = [&](const std::string& sdp) {
+        const auto inner = "--c\r\n" + part("application/sdp", sdp) + "\r\n--c--\r\n";
+        return "--b\r\n" + part("multipart/alternative;boundary=c", inner) + "\r\n--b--\r\n";
+    };
+    auto sent = kAlice.request("INVITE", 1, parts(audio("192.168.77.2", 20000)));
+    sent.replace(sent.find("application/sdp"), 15, "multipart/mixed;boundary=b");
+    EXPECT_EQ(body_of(gateway.line().out(sent)), parts(audio("203.0.113.1", 20000)));
 }
 
 TEST(Multipart, SignedPartsStay) {

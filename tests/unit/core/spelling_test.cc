@@ -57,6 +57,19 @@ TEST(Spellings, AUriIsOfOneScope) {
     }
 }
 
+TEST(Spellings, OfOtherMessagesPushNoBindingOut) {
+    using Scope = UriName::Scope;
+    Spellings spellings;
+    spellings.note_uri(kPhone, kServer, {Scope::binding, HeaderKind::contact, "a"}, {"h", ""});
+    for (int i = 0; i < 16384; ++i) {
+        const auto name = std::to_string(i);
+        for (const auto scope : {Scope::call, Scope::party})
+            spellings.note_uri(kPhone, kServer, {scope, HeaderKind::contact, name}, {"h", ""});
+    }
+    EXPECT_NE(spellings.uri(kPhone, kServer, {Scope::binding, HeaderKind::contact, "a"}),
+              std::nullopt);
+}
+
 TEST(Spellings, TheLastOneHolds) {
     Spellings spellings;
     spellings.note_uri(kPhone, kServer, route(";lr"), {"192.168.77.2", ""});

@@ -55,9 +55,8 @@ TEST_F(PacketLogTest, NamesReasonAndWhat) {
 TEST_F(PacketLogTest, APeersBytesStayInTheirLine) {
     note(Reason::second_opinion, "Call-ID: \"a\r\n<3>sipnatd: forged\x1b[2J\x7f\" and \"\xc3\xa4\"",
          kStart);
-    EXPECT_THAT(
-        lines(),
-        ElementsAre(HasSubstr("Call-ID: \"a\?\?<3>sipnatd: forged?[2J?\" and \"\xc3\xa4\"")));
+    EXPECT_THAT(lines(),
+                ElementsAre(HasSubstr("Call-ID: \"a\?\?<3>sipnatd: forged?[2J?\" and \"\?\?\"")));
 }
 
 TEST_F(PacketLogTest, StopsAfterTenLinesAMinute) {

@@ -17,6 +17,7 @@ using namespace std::chrono_literals;
 using netfilter::NatChanges;
 using netfilter::NatElement;
 using netfilter::NatSet;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr Time kNow{1h};
@@ -126,7 +127,7 @@ TEST_F(MapFlowsTest, TwoPhonesWithOneSourcePortGetTwo) {
 TEST_F(MapFlowsTest, ACallThatCameBeforeThePhoneDoesNotTakeItsPort) {
     const auto plain =
         tuples(kServer, "203.0.113.1:5060", "203.0.113.1:5060", kServer);  // after a reboot, say
-    kernel->entries.push_back({plain, 0, 0, 0, "", false});
+    kernel->entries.push_back({plain, 0, 0, 0, "", {}});
     EXPECT_EQ(find(kPhone, kServer).flow->tuples.reply.destination, endpoint("203.0.113.1:5060"));
     EXPECT_THAT(kernel->forgotten, testing::ElementsAre(plain.original));
 }
@@ -144,7 +145,11 @@ TEST_F(MapFlowsTest, PortsOfOthersAreLeftToThem) {
     ASSERT_TRUE(flows.set_forwards({{{Port{10100}, Port{10100}}, "a rule"}}));
     kernel->entries.push_back({tuples("203.0.113.1:10099", kServer, kServer,  // the gateway's own
                                       "203.0.113.1:10099"),
-                               0, 0, 0, "", false});
+                               0,
+                               0,
+                               0,
+                               "",
+                               {}});
     const MediaKey key{address("203.0.113.1"), Transport::udp, endpoint("192.168.77.9:10098")};
     ASSERT_EQ(media.map(std::span(&key, 1), ExpectClass::audio, {}), Mapped::done);
     ASSERT_TRUE(media.find_outside(endpoint("203.0.113.1:10098"), Transport::udp));
@@ -181,7 +186,7 @@ TEST_F(MapFlowsTest, WhomThePhoneTalkedToMayCallIt) {
 
 TEST_F(MapFlowsTest, ConfirmedFlowsAreWhatConntrackSays) {
     const auto masqueraded = tuples(kPhone, kServer, kServer, "203.0.113.1:1024");
-    kernel->entries.push_back({masqueraded, 0, 7, 0, "", false});
+    kernel->entries.push_back({masqueraded, 0, 7, 0, "", {}});
     const auto out = find(kPhone, kServer);
     ASSERT_TRUE(out.flow);
     EXPECT_EQ(out.flow->tuples, masqueraded);
@@ -198,7 +203,7 @@ TEST_F(MapFlowsTest, ConfirmedFlowsAreWhatConntrackSays) {
 TEST_F(MapFlowsTest, AConfirmedFlowKeepsItsPortBesideItsPhonesMapping) {
     (void)find(kPhone, kServer);
     const auto older = tuples(kPhone, "203.0.113.11:5060", "203.0.113.11:5060", "203.0.113.1:1024");
-    kernel->entries.push_back({older, 0, 0, 0, "", false});
+    kernel->entries.push_back({older, 0, 0, 0, "", {}});
     EXPECT_EQ(find(kPhone, "203.0.113.11:5060").flow->tuples, older);
     EXPECT_EQ(map->find(address("203.0.113.1"), endpoint(kPhone))->outside,
               endpoint("203.0.113.1:5060"));
@@ -207,7 +212,7 @@ TEST_F(MapFlowsTest, AConfirmedFlowKeepsItsPortBesideItsPhonesMapping) {
 TEST_F(MapFlowsTest, PortForwardsAreTheAdministratorsToMap) {
     const auto forwarded =
         tuples("203.0.113.11:5060", "203.0.113.1:5060", "192.168.77.2:5060", "203.0.113.11:5060");
-    kernel->entries.push_back({forwarded, 0, 0, 0, "", false});
+    kernel->entries.push_back({forwarded, 0, 0, 0, "", {}});
     const auto found = find("192.168.77.2:5060", "203.0.113.11:5060");
     ASSERT_TRUE(found.flow);
     EXPECT_EQ(found.flow->tuples, forwarded);
@@ -252,7 +257,7 @@ TEST_F(MapFlowsTest, AForwardedFirstPacketGoesWhereTheRuleSays) {
 }
 
 TEST_F(MapFlowsTest, FlowsWithoutNatOrWithAnotherAddressAreUntouched) {
-    kernel->entries.push_back({tuples(kPhone, kServer, kServer, kPhone), 0, 0, 0, "", false});
+    kernel->entries.push_back({tuples(kPhone, kServer, kServer, kPhone), 0, 0, 0, "", {}});
     EXPECT_FALSE(find(kPhone, kServer).flow);
     kernel->entries[0].tuples = tuples(kPhone, kServer, kServer, "198.51.100.1:1024");
     EXPECT_FALSE(find(kPhone, kServer).flow);
@@ -265,7 +270,7 @@ TEST_F(MapFlowsTest, AnEntryThatShutsACallerOutIsForgotten) {
     (void)find(kPhone, kServer);
     const auto plain =
         tuples("203.0.113.10:5070", "203.0.113.1:5060", "203.0.113.1:5060", "203.0.113.10:5070");
-    kernel->entries.push_back({plain, 0, 0, 0, "", false});
+    kernel->entries.push_back({plain, 0, 0, 0, "", {}});
     kernel->forgotten.clear();
     EXPECT_FALSE(find("203.0.113.10:5070", "203.0.113.1:5060").flow);
     EXPECT_THAT(kernel->forgotten, testing::ElementsAre(plain.original));
@@ -306,7 +311,7 @@ TEST_F(MapFlowsTest, MediaIsNoSignallingThoughItsPortsAreSips) {
          0,
          0,
          "",
-         false});
+         {}});
     EXPECT_FALSE(find("192.168.77.2:4000", kServer).flow);
     EXPECT_FALSE(flows.find({endpoint(kServer), outside, Transport::udp}, media, kNow).flow);
     EXPECT_EQ(map->size(), 0U);
@@ -336,7 +341,7 @@ TEST_F(MapFlowsTest, AContactOnAnotherPortIsReachedByWhomItIsFor) {
     ASSERT_TRUE(speaks.flow) << "the phone may speak first";
     EXPECT_EQ(speaks.flow->tuples, out);
     for (const auto& confirmed : {in, out}) {
-        kernel->entries = {{confirmed, 0, 0, 0, "", false}};
+        kernel->entries = {{confirmed, 0, 0, 0, "", {}}};
         const auto found = flows.find(confirmed.original, media, kNow);
         ASSERT_TRUE(found.flow);
         EXPECT_EQ(found.flow->tuples, confirmed);
@@ -349,7 +354,7 @@ TEST_F(MapFlowsTest, PortsOfCallsThatPerhapsAreUpAreNotGivenAway) {
     map->set_left({endpoint("203.0.113.1:5060"), endpoint("203.0.113.1:10100")});
     EXPECT_EQ(find(kPhone, kServer).flow->tuples.reply.destination, endpoint("203.0.113.1:10099"));
     kernel->entries.push_back(
-        {tuples("192.168.77.3:4000", kServer, kServer, "203.0.113.1:10100"), 0, 0, 0, "", false});
+        {tuples("192.168.77.3:4000", kServer, kServer, "203.0.113.1:10100"), 0, 0, 0, "", {}});
     EXPECT_FALSE(find("192.168.77.3:4000", kServer).flow) << "their media";
     EXPECT_EQ(map->size(), 1U);
 }
@@ -368,11 +373,11 @@ TEST(MapFlowsLimits, AMappingThatALimitRefusesIsAFault) {
 
 TEST_F(MapFlowsTest, FlowsOfRegistrationsAreMappedAnewWithTheirPorts) {
     const auto flow = tuples(kPhone, kServer, kServer, "203.0.113.1:40000");
-    ASSERT_TRUE(flows.make_flows({&flow, 1}, kNow));
+    EXPECT_THAT(flows.make_flows({&flow, 1}, kNow).missing, IsEmpty());
     EXPECT_EQ(find(kServer, "203.0.113.1:40000").flow->tuples, flow);
     ASSERT_TRUE(map->find(address("203.0.113.1"), endpoint(kPhone)));
     EXPECT_EQ(kernel->updates.size(), 1U);
-    ASSERT_TRUE(flows.make_flows({&flow, 1}, kNow));
+    EXPECT_THAT(flows.make_flows({&flow, 1}, kNow).missing, IsEmpty());
     EXPECT_EQ(kernel->updates.size(), 1U) << "it is there";
 }
 
@@ -380,18 +385,23 @@ TEST_F(MapFlowsTest, FlowsOfRegistrationsThatCanBeNoneAreLeftAlone) {
     const std::vector<FlowTuples> all{
         tuples(kPhone, kServer, kServer, "203.0.113.9:5060"),              // another address by now
         tuples("192.168.9.2:5060", kServer, kServer, "203.0.113.1:5060"),  // left out
-        tuples(kServer, "203.0.113.1:5060", kPhone, kServer),              // opened from outside
     };
-    ASSERT_TRUE(flows.make_flows(all, kNow));
+    EXPECT_EQ(flows.make_flows(all, kNow).missing, all);
+    const auto forwarded = tuples(kServer, "203.0.113.1:5060", kPhone, kServer);
+    EXPECT_THAT(flows.make_flows({&forwarded, 1}, kNow).missing, IsEmpty()) << "nothing to do";
     EXPECT_EQ(map->size(), 0U);
     (void)find(kPhone, kServer);
     const auto moved = tuples(kPhone, kServer, kServer, "203.0.113.1:40000");
-    ASSERT_TRUE(flows.make_flows({&moved, 1}, kNow));
+    EXPECT_EQ(flows.make_flows({&moved, 1}, kNow).missing.size(), 1U);
+    const auto taken = tuples("192.168.77.4:5060", kServer, kServer, "203.0.113.1:5060");
+    EXPECT_EQ(flows.make_flows({&taken, 1}, kNow).missing.size(), 1U);
     EXPECT_EQ(map->find(address("203.0.113.1"), endpoint(kPhone))->outside,
               endpoint("203.0.113.1:5060"));
     kernel->broken = true;
     const auto other = tuples("192.168.77.3:5060", kServer, kServer, "203.0.113.1:40001");
-    EXPECT_FALSE(flows.make_flows({&other, 1}, kNow));
+    const auto refused = flows.make_flows({&other, 1}, kNow);
+    EXPECT_EQ(refused.missing.size(), 1U);
+    EXPECT_THAT(refused.fault, HasSubstr("gone"));
 }
 
 TEST_F(MapFlowsTest, SilentMappingsEnd) {

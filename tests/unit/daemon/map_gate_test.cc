@@ -42,9 +42,8 @@ struct FakeKernel : GateKernel {
         return {};
     }
     Result<void> delete_flows(std::span<const MediaFlows> /*ended*/) override { return {}; }
-    Result<std::vector<IdleAnswer>> count_packets(
-        std::span<const IdleQuestion> /*questions*/) override {
-        return std::vector<IdleAnswer>{};
+    Result<MediaCounts> count_packets(std::span<const MediaFlows> /*media*/) override {
+        return MediaCounts{};
     }
     Result<std::set<Endpoint>> reply_destinations(const MediaTable& /*media*/) override {
         return std::set<Endpoint>{};

@@ -193,7 +193,7 @@ TEST(ConntrackCodec, ReadsAnEntry) {
     FlowEntry expected = phone_flow();
     expected.status = 0x219e;
     expected.timeout = 599;
-    expected.packets = 0;
+    expected.packets = PacketCount{};
     EXPECT_EQ(decoded->flow, expected);
     EXPECT_EQ(decoded->id, 0x4b1d2e7cU);
 }
@@ -222,15 +222,15 @@ TEST(ConntrackCodec, AMasterOrTheStatusBitMakesAFlowExpected) {
     EXPECT_TRUE(expected(std::string(kAnswer) + "0800 0300 0000219f"));
 }
 
-TEST(ConntrackCodec, AddsUpThePacketsOfBothDirections) {
+TEST(ConntrackCodec, ReadsThePacketsOfBothDirections) {
     const std::string there = "1c00 0980 0c00 0100 0000000100000005 0c00 0200 0000000000000708";
     const std::string back = "1c00 0a80 0c00 0100 0000000000000007 0c00 0200 0000000000000a00";
     const auto packets = [](const std::string& hex) {
         const ExactBytes bytes(from_hex(kAnswer + hex));
         return decode_flow(bytes.get()).value().flow.packets;
     };
-    EXPECT_EQ(packets(" " + there + back), 0x10000000cU);
-    EXPECT_EQ(packets(" " + there), 0x100000005U) << "the last of each counts";
+    EXPECT_EQ(packets(" " + there + back), (PacketCount{0x100000005U, 7}));
+    EXPECT_EQ(packets(" " + there), (PacketCount{0x100000005U, 0})) << "the last of each counts";
     EXPECT_EQ(packets(" " + there + "0c00 0a80 0800 0100 00000007"), std::nullopt) << "too short";
 }
 

@@ -230,8 +230,10 @@ TEST(Session, RefusesBodies) {
               "line 4: second c= line with another address"},
              {"v=0\nm=a 1 X\nc=IN IP4 224.1.1.1\nc=IN IP4 1.2.3.4\n",
               "line 4: second c= line with another address"},
-             {"v=0\nm=a 1 X\na=rtcp:5\na=rtcp:6\n", "line 4: second a=rtcp line"},
-             {"v=0\nm=a 1 X\na=rtcp:5\na=rtcp:5\n", "line 4: second a=rtcp line"},
+             {"v=0\nm=a 1 X\na=rtcp:5\na=rtcp:6\n",
+              "line 4: second a=rtcp line with another address"},
+             {"v=0\nm=a 1 X\na=rtcp:5\na=rtcp:5 IN IP4 1.2.3.4\n",
+              "line 4: second a=rtcp line with another address"},
              {"v=0\nc=IN IP4 224.1.1.1\nc=IN IP4 224.1.1.2\n",
               "line 3: second c= line with another address"},
          }) {

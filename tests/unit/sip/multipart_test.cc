@@ -18,8 +18,8 @@ List parts_of(std::string_view content_type, std::string_view body, std::string_
     const auto message = Message::parse(text.view());
     EXPECT_TRUE(message) << message.error().text();
     List parts;
-    for (const auto& part : sdp_parts(*message))
-        parts.emplace_back(part.text.in(text.view()));
+    for (const auto part : sdp_parts(*message))
+        parts.emplace_back(part.in(text.view()));
     return parts;
 }
 
