@@ -42,9 +42,9 @@ std::optional<Party> KnownEndpoints::by_real(const Party& inside, Port real,
     const Endpoint endpoint{inside.real.address, real};
     if (endpoint == inside.real) return inside;
     const auto* mapping = mappings_.find({inside.shown.address, transport, endpoint});
-    const bool is_fresh =
-        mapping != nullptr && mapping->uses.empty() && !mapping->unused_since;  // or refused
-    if (mapping != nullptr && mapping->media == ExpectClass::signalling && !is_fresh) {
+    // One that rests, or was refused, lets nobody in.
+    const bool is_open = mapping != nullptr && !mapping->uses.empty();
+    if (is_open && mapping->media == ExpectClass::signalling) {
         return Party{endpoint, mapping->outside, inside.inside};
     }
     return by_flow(inside, real, remote, transport, now);

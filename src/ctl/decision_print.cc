@@ -5,6 +5,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "sipnat/base/ascii.h"
 namespace sipnat::ctl {
 
 namespace {
@@ -92,8 +93,8 @@ std::string to_explanation(const Decision& decision, std::string_view message) {
     std::string text;
     for (const auto& edit : decision.edits) {
         fmt::format_to(std::back_inserter(text), "{} at byte {}: {} -> {} ({})\n",
-                       to_text(edit.place), edit.span.offset, edit.span.in(message),
-                       edit.replacement, to_text(edit.why));
+                       to_text(edit.place), edit.span.offset, printable(edit.span.in(message)),
+                       printable(edit.replacement), to_text(edit.why));
     }
     explain_holes(decision.open, "opens", text);
     explain_holes(decision.close, "closes", text);
@@ -102,6 +103,11 @@ std::string to_explanation(const Decision& decision, std::string_view message) {
                        "wrong Content-Length: {} bytes stand behind the body that it gives\n",
                        decision.beyond_body);
     }
+    if (decision.other_family) {
+        text += "media of another address family than the signalling: nothing is opened for it\n";
+    }
+    if (decision.breaks_digest) text += "the sender's digest covers the body (auth-int)\n";
+    if (decision.breaks_msrp) text += "an a=path names an inside address, without msrp-cema\n";
     if (text.empty()) text = fmt::format("nothing to do: {}\n", to_text(decision.reason));
     return text;
 }

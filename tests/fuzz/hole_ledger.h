@@ -121,10 +121,10 @@ class HoleLedger {
         for (const auto& [key, mapping] : table.mappings()) {
             for (const auto& use : mapping.uses) {
                 require(use.users > 0, "a hole in the table has users");
-                require(all.emplace(key.transport, key.inside, mapping.outside, use.remote,
-                                    use.from)
-                            .second,
-                        "a hole stands in the table once");
+                require(
+                    all.emplace(key.transport, key.inside, mapping.outside, use.remote, use.from)
+                        .second,
+                    "a hole stands in the table once");
             }
         }
         return all;

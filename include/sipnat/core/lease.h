@@ -31,7 +31,7 @@ struct Lease {
     Time until{};                  ///< it ends then
     std::chrono::seconds asked{};  ///< by the REGISTER, which its 2xx need not repeat
 
-    Time saved_until{};            ///< the end that was told to the state file last
+    Time saved_until{};  ///< the end that was told to the state file last
 
     bool operator==(const Lease&) const = default;
 };

@@ -401,6 +401,21 @@ TEST(FurtherPorts, TheKernelKnowsFlowsThatWereForgotten) {
     EXPECT_FALSE(gateway.engine.next_due());
 }
 
+TEST(FurtherPorts, AFlowOfItsOwnIsPreferredToAPortThatRests) {
+    Gateway gateway;
+    (void)phone_line(gateway).out(registering());
+    (void)gateway.wait(33s);
+    gateway.kernel = [](const Decision&) {
+        return KernelAnswer{KernelAnswer::Kind::flow_exists, endpoint("203.0.113.1:1030"), "",
+                            endpoint("192.168.77.2:5062")};
+    };
+    for (int time = 0; time < 2; ++time) {
+        const auto sent = phone_line(gateway).out(registering(2));
+        EXPECT_EQ(header_line(sent.text, "Contact"), "Contact: <sip:alice@203.0.113.1:1030>");
+        EXPECT_THAT(sent.opened, IsEmpty());
+    }
+}
+
 TEST(FurtherPorts, ARefusedOneStaysAsSentAndTheRestIsEdited) {
     Gateway gateway;
     gateway.kernel = [](const Decision&) {
