@@ -46,8 +46,8 @@ Reach FurtherPorts::reach(const Packet& packet, const Perspective& sender,
         const MediaKey key{inside.shown.address, transport, {inside.real.address, port}};
         const auto* mapping = media_.find(key);
         const bool is_new = mapping == nullptr || mapping->uses.empty();
-        // It has spoken from there already: that flow's outside port is this one's.
-        if (is_new && known_.by_flow(inside, port, peer.real.address, transport, now)) continue;
+        // It has spoken from there to this peer already: that flow's outside port is this one's.
+        if (known_.by_flow(inside, port, peer.real.address, transport, now)) continue;
         const auto mapped =
             media_.map(std::span(&key, 1), ExpectClass::signalling,
                        {packet.flow.original, packet.direction, key.inside.address});

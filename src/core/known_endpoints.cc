@@ -39,15 +39,13 @@ std::optional<Party> KnownEndpoints::flow(const Key& key, Time now) {
 std::optional<Party> KnownEndpoints::by_real(const Party& inside, Port real,
                                              const IpAddress& remote, Transport transport,
                                              Time now) {
+    if (auto own = by_flow(inside, real, remote, transport, now)) return own;
     const Endpoint endpoint{inside.real.address, real};
-    if (endpoint == inside.real) return inside;
     const auto* mapping = mappings_.find({inside.shown.address, transport, endpoint});
-    // One that rests, or was refused, lets nobody in.
-    const bool is_open = mapping != nullptr && !mapping->uses.empty();
-    if (is_open && mapping->media == ExpectClass::signalling) {
-        return Party{endpoint, mapping->outside, inside.inside};
-    }
-    return by_flow(inside, real, remote, transport, now);
+    if (mapping == nullptr || mapping->media != ExpectClass::signalling) return std::nullopt;
+    const bool is_fresh = mapping->uses.empty() && !mapping->unused_since;  // or refused
+    if (is_fresh) return std::nullopt;
+    return Party{endpoint, mapping->outside, inside.inside};
 }
 
 std::optional<Party> KnownEndpoints::by_flow(const Party& inside, Port real,

@@ -416,6 +416,22 @@ TEST(FurtherPorts, AFlowOfItsOwnIsPreferredToAPortThatRests) {
     }
 }
 
+TEST(FurtherPorts, AFlowOfItsOwnIsPreferredToAPortForOthers) {
+    Gateway gateway;
+    EXPECT_EQ(phone_line(gateway).out(registering()).opened.size(), 2U);
+    gateway.kernel = [](const Decision&) {
+        return KernelAnswer{KernelAnswer::Kind::flow_exists, endpoint("203.0.113.1:1030"), "",
+                            endpoint("192.168.77.2:5062")};
+    };
+    const auto other = gateway.line("192.168.77.2:40000", "203.0.113.1:1024", "203.0.113.20:5060");
+    for (int time = 0; time < 2; ++time) {
+        const auto sent = other.out(registering());
+        EXPECT_EQ(header_line(sent.text, "Contact"), "Contact: <sip:alice@203.0.113.1:1030>");
+        EXPECT_THAT(sent.opened, IsEmpty());
+        gateway.kernel = [](const Decision&) { return KernelAnswer{}; };
+    }
+}
+
 TEST(FurtherPorts, ARefusedOneStaysAsSentAndTheRestIsEdited) {
     Gateway gateway;
     gateway.kernel = [](const Decision&) {
