@@ -323,20 +323,22 @@ class Engine::Implementation {
                     read_own_streams(bodies, message.text(), owner(inside), media_, own_);
                     own = own_;
                 }
-                if (refusal) {
+                if (refusal && closes_all(*refusal)) {
                     ports_.recall_left(perspective);
                 } else {
                     reach = ports_.reach(packet, perspective, further, now);
                 }
             }
-            if (forwarded && !refusal) ports_.add_own(packet, perspective, reach);
+            if (forwarded && !(refusal && closes_all(*refusal))) {
+                ports_.add_own(packet, perspective, reach);
+            }
             const bool followed =
                 follow(packet, perspective, bodies, own, reach, refusal, now, scratch);
             if (followed && ends_dialog(perspective.seen)) follow_twins(perspective, now);
             if (outgoing) {
                 reached = followed && !reach.for_call.empty();
                 // An answer is the asker's doing, who may be anybody: it makes no lease.
-                if (message.is_request() && !refusal &&
+                if (message.is_request() && !(refusal && closes_all(*refusal)) &&
                     ports_.lend(perspective, reach, further, followed, now, scratch,
                                 decision_.open)) {
                     reached = true;
@@ -357,7 +359,7 @@ class Engine::Implementation {
         gateway_flows_.note_message(packet, message, names.branch);
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 
-        if (refusal) open_nothing();
+        if (refusal) open_no_media(closes_all(*refusal));
         if (!decision_.open.empty()) {
             if (auto opinion = ask_other_parser(message, bodies); opinion.difference) {
                 disagree(packet, *std::move(opinion.difference), opinion.only_in_sdp, now);
@@ -458,7 +460,8 @@ class Engine::Implementation {
         }
         for (const auto& remote : unroutable_)
             call.avoid(remote);
-        if (!refusal && call.state != Call::State::ended) call.add_signalling(reach.for_call);
+        const bool is_reached = !refusal || !closes_all(*refusal);
+        if (is_reached && call.state != Call::State::ended) call.add_signalling(reach.for_call);
         open_wanted(call, change);
         if (packet.gateway != GatewayEnd::none && !call.holes.empty()) {
             gateway_flows_.note_media(packet.flow.original);
@@ -736,18 +739,22 @@ class Engine::Implementation {
         }
     }
 
-    /// A message that the kernel refused something opens nothing, also not what its call has come
-    /// to want otherwise: the next one asks for that again.
-    void open_nothing() {
+    /// A message that gets no media opens none, also not what its call has come to want otherwise: the
+    /// next one asks for that again. Its Contact is needed all the same, or not even the BYE would arrive.
+    void open_no_media(bool nor_signalling) {
         if (decision_.open.empty()) return;
-        decision_.open.clear();
+        const auto goes = [&](ExpectClass media) {
+            return nor_signalling || media != ExpectClass::signalling;
+        };
+        std::erase_if(decision_.open, [&](const Hole& hole) { return goes(hole.media); });
         for (auto& change : changes_.all()) {
             auto& holes = book_.at(change.id).holes;
-            for (const auto& key : change.acquired) {
+            std::erase_if(change.acquired, [&](const HoleKey& key) {
+                if (!goes(media_.find(key.mapping)->media)) return false;
                 media_.undo(key);
                 std::erase(holes, key);
-            }
-            change.acquired.clear();
+                return true;
+            });
         }
     }
 
@@ -762,6 +769,13 @@ class Engine::Implementation {
     void refuse(const Perspective& perspective, Reason reason, std::string text,
                 std::optional<Refusal>& refusal) {
         refusal = refusals_.put(perspective) = {reason, std::move(text)};
+    }
+
+    /// Nothing is opened for a message that is not to be edited, or that is not clear.
+    [[nodiscard]] bool closes_all(const Refusal& refusal) const {
+        if (refusal.reason == Reason::malformed_sdp) return false;
+        return refusal.reason == Reason::second_opinion ||
+               settings_.on_no_media != OnNoMedia::headers;
     }
 
     void apply(const Refusal& refusal) {

@@ -192,8 +192,8 @@ void check_decision(std::string_view payload, const Decision& decision) {
     const bool whole = decision.reason == Reason::rewritten || decision.reason == Reason::unchanged;
     // It may lack a Contact's port while its call opens what an earlier one asked for.
     const bool has_media = payload.find("\nm=") != std::string_view::npos;
-    require(whole || !has_media || decision.open.empty(),
-            "media that is not wholly rewritten opens nothing");
+    require(whole || !has_media || std::ranges::all_of(decision.open, is_signalling),
+            "media that is not wholly rewritten opens none");
     if (has_edits) check_rewritten(payload, decision.edits);
 }
 

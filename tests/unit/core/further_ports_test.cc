@@ -460,6 +460,35 @@ TEST(FurtherPorts, ARefusedOneCostsNoMedia) {
     EXPECT_EQ(header_line(invite.text, "Contact"), "Contact: <sip:alice@192.168.77.2:5062>");
 }
 
+TEST(FurtherPorts, ACallWithoutMediaIsReachedAllTheSame) {
+    for (const auto on_no_media : {OnNoMedia::headers, OnNoMedia::unchanged}) {
+        Settings settings;
+        settings.media_per_host = 1;
+        settings.on_no_media = on_no_media;
+        Gateway gateway(settings);
+        const auto text = request("INVITE", 1, "Contact: <sip:alice@192.168.77.2:5062>\n",
+                                  audio("192.168.77.2", 4000));
+        const auto sent = phone_line(gateway).out(text);
+        EXPECT_EQ(sent.decision.reason, Reason::media_limit);
+        if (on_no_media == OnNoMedia::unchanged) {
+            EXPECT_EQ(sent.text, text);
+            EXPECT_THAT(sent.opened, IsEmpty());
+            continue;
+        }
+        EXPECT_EQ(header_line(sent.text, "Contact"), "Contact: <sip:alice@203.0.113.1:10000>");
+        EXPECT_THAT(sent.opened, ElementsAre(kIn, kOut));
+        EXPECT_THAT(sent.text, HasSubstr("m=audio 4000 "));
+        const auto again = phone_line(gateway).out(text);
+        EXPECT_EQ(again.text, sent.text);
+        EXPECT_THAT(again.opened, IsEmpty());
+        auto bob = kBob;
+        bob.target = "sip:alice@203.0.113.1:10000";
+        (void)phone_line(gateway).in(answer(sent.text, 200, "b"));
+        const auto bye = contact_line(gateway).in(bob.request("BYE", 1));
+        EXPECT_THAT(bye.text, HasSubstr("BYE sip:alice@192.168.77.2:5062 SIP/2.0"));
+    }
+}
+
 TEST(FurtherPorts, StrangersCanAskForNone) {
     Gateway gateway;
     const auto line = gateway.forwarded();
@@ -493,17 +522,6 @@ TEST(FurtherPorts, ACallOnItsFlowOutlastsTheRegistration) {
     EXPECT_THAT(gateway.wait(10min).close, IsEmpty());
     const auto bye = called.in(bob.with_peer_tag("a").request("BYE", 2));
     EXPECT_THAT(called.out(answer(bye.text, 200)).closed, testing::IsSupersetOf({kIn, kOut}));
-}
-
-TEST(FurtherPorts, ACallWithoutMediaOpensNone) {
-    Settings settings;
-    settings.media_per_host = 1;
-    Gateway gateway(settings);
-    const auto invite = phone_line(gateway).out(request(
-        "INVITE", 1, "Contact: <sip:alice@192.168.77.2:5062>\n", audio("192.168.77.2", 4000)));
-    EXPECT_EQ(invite.decision.reason, Reason::media_limit);
-    EXPECT_THAT(invite.opened, IsEmpty());
-    EXPECT_EQ(header_line(invite.text, "Contact"), "Contact: <sip:alice@192.168.77.2:5062>");
 }
 
 TEST(FurtherPorts, AHostHasOnlySoMany) {
