@@ -6,7 +6,7 @@
 Baresip's recording of what it hears ends with its first hold, so from then on the wire is listened to.
 """
 
-from lab import sdp
+from lab import sdp, sip
 from lab.capture import Capture
 from lab.phones import Baresip, Kamailio, wait_heard
 
@@ -22,6 +22,17 @@ def run(lab):
         bob = Baresip(net["outside"], "bob", 1000, rtp_ports="21000-21100")
         alice.wait_registered()
         bob.wait_registered()
+
+        read = set()
+
+        def described(phone, method, direction):
+            """The stream in the next description that the phone reads, an offer or an answer; it has to have this direction."""
+            message = phone.expect(lambda message: message.method == method and message.body and (phone, *key(message)) not in read,
+                                   f"a description in {method}")
+            read.add((phone, *key(message)))
+            assert f"\r\na={direction}\r\n" in message.body.decode(), f"{phone} reads, instead of a={direction}:\n{message}"
+            [stream] = sdp.streams(message.body)
+            return stream
 
         alice.dial(bob.uri)
         told_bob = described(bob, "INVITE", "sendrecv")
@@ -42,12 +53,9 @@ def run(lab):
         net.gateway.assert_media_closed()
 
 
-def described(phone, method, direction):
-    """The stream in the next description that the phone reads, an offer or an answer; it has to have this direction."""
-    message = phone.expect(lambda message: message.method == method and message.body, f"a description in {method}")
-    assert f"\r\na={direction}\r\n" in message.body.decode(), f"{phone} reads, instead of a={direction}:\n{message}"
-    [stream] = sdp.streams(message.body)
-    return stream
+def key(message):
+    """The same of a message that comes again."""
+    return message.status, message["CSeq"], sip.parameter(message["Via"], "branch")
 
 
 def hear_each_other(wires, alice, told_alice, bob, told_bob):
