@@ -4,16 +4,14 @@
 #include <fmt/ranges.h>
 
 #include <iterator>
-#include <nlohmann/json.hpp>
 
+#include "control/json.h"
 #include "control/table.h"
 #include "sipnat/base/ascii.h"
 
 namespace sipnat::control {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// So many packets the other way, and it is no stream that only just began.
 constexpr std::uint64_t kSecondOfAudio = 50;
@@ -93,24 +91,17 @@ std::string to_json(const std::vector<Call>& calls) {
                         {"streams", streams}});
     }
     const Json json = {{"calls", list}};
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return in_one_line(json);
 }
 
 std::optional<std::vector<Call>> parse_calls(std::string_view json) {
-    try {
-        std::vector<Call> calls;
-        const auto reply = Json::parse(json);
-        for (const auto& one : reply.at("calls")) {
-            Call call{one.at("call_id"), one.at("state"),  one.at("begun_by"),
-                      one.at("inside"),  one.at("remote"), {}};
-            for (const auto& stream : one.at("streams"))
-                call.streams.push_back(stream_of(stream));
-            calls.push_back(std::move(call));
-        }
-        return calls;
-    } catch (const Json::exception&) {
-        return std::nullopt;
-    }
+    return parse_list(json, "calls", [](const Json& one) {
+        Call call{one.at("call_id"), one.at("state"),  one.at("begun_by"),
+                  one.at("inside"),  one.at("remote"), {}};
+        for (const auto& stream : one.at("streams"))
+            call.streams.push_back(stream_of(stream));
+        return call;
+    });
 }
 
 std::string to_text(const std::vector<Call>& calls) {

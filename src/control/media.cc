@@ -3,17 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <nlohmann/json.hpp>
-
+#include "control/json.h"
 #include "control/table.h"
 
 namespace sipnat::control {
-
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-}  // namespace
 
 std::string to_json(const std::vector<MediaMapping>& mappings) {
     auto list = Json::array();
@@ -27,22 +20,15 @@ std::string to_json(const std::vector<MediaMapping>& mappings) {
                         {"signalling", one.signalling}});
     }
     const Json json = {{"media", list}};
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return in_one_line(json);
 }
 
 std::optional<std::vector<MediaMapping>> parse_media(std::string_view json) {
-    try {
-        std::vector<MediaMapping> mappings;
-        const auto reply = Json::parse(json);
-        for (const auto& one : reply.at("media")) {
-            mappings.push_back({one.at("outside"), one.at("inside"), one.at("protocol"),
-                                one.at("class"), one.at("state"), one.at("remote"),
-                                one.at("signalling")});
-        }
-        return mappings;
-    } catch (const Json::exception&) {
-        return std::nullopt;
-    }
+    return parse_list(json, "media", [](const Json& one) {
+        return MediaMapping{one.at("outside"),   one.at("inside"), one.at("protocol"),
+                            one.at("class"),     one.at("state"),  one.at("remote"),
+                            one.at("signalling")};
+    });
 }
 
 std::string to_text(const std::vector<MediaMapping>& mappings) {

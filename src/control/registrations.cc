@@ -1,16 +1,9 @@
 #include "sipnat/control/registrations.h"
 
-#include <nlohmann/json.hpp>
-
+#include "control/json.h"
 #include "control/table.h"
 
 namespace sipnat::control {
-
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-}  // namespace
 
 std::string to_json(const std::vector<Registration>& registrations) {
     auto list = Json::array();
@@ -25,22 +18,15 @@ std::string to_json(const std::vector<Registration>& registrations) {
                         {"stale", one.stale}});
     }
     const Json json = {{"registrations", list}};
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return in_one_line(json);
 }
 
 std::optional<std::vector<Registration>> parse_registrations(std::string_view json) {
-    try {
-        std::vector<Registration> registrations;
-        const auto reply = Json::parse(json);
-        for (const auto& one : reply.at("registrations")) {
-            registrations.push_back({one.at("aor"), one.at("contact"), one.at("inside"),
-                                     one.at("outside"), one.at("registrar"), one.at("protocol"),
-                                     one.at("expires_in"), one.at("stale")});
-        }
-        return registrations;
-    } catch (const Json::exception&) {
-        return std::nullopt;
-    }
+    return parse_list(json, "registrations", [](const Json& one) {
+        return Registration{one.at("aor"),        one.at("contact"),   one.at("inside"),
+                            one.at("outside"),    one.at("registrar"), one.at("protocol"),
+                            one.at("expires_in"), one.at("stale")};
+    });
 }
 
 std::string to_text(const std::vector<Registration>& registrations) {

@@ -1,29 +1,20 @@
 #include "sipnat/control/reload.h"
 
-#include <nlohmann/json.hpp>
+#include "control/json.h"
 
 namespace sipnat::control {
-
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-}  // namespace
 
 std::string to_json(const Reloaded& reloaded) {
     const Json json = {{"reloaded", reloaded.faults.empty()},
                        {"faults", reloaded.faults},
                        {"warnings", reloaded.warnings}};
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return in_one_line(json);
 }
 
 std::optional<Reloaded> parse_reloaded(std::string_view json) {
-    try {
-        const auto reply = Json::parse(json);
+    return parse(json, [](const Json& reply) {
         return Reloaded{reply.at("faults"), reply.at("warnings")};
-    } catch (const Json::exception&) {
-        return std::nullopt;
-    }
+    });
 }
 
 std::string to_text(const Reloaded& reloaded) {

@@ -1,35 +1,24 @@
 #include "sipnat/control/stats.h"
 
-#include <nlohmann/json.hpp>
-
+#include "control/json.h"
 #include "control/table.h"
 
 namespace sipnat::control {
-
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-}  // namespace
 
 std::string to_json(const Stats& stats) {
     auto json = Json::object();
     for (const auto& [name, count] : stats)
         json[name] = count;
-    return json.dump();
+    return in_one_line(json);
 }
 
 std::optional<Stats> parse_stats(std::string_view json) {
-    try {
-        const auto reply = Json::parse(json);
-        if (!reply.is_object()) return std::nullopt;
+    return parse(json, [](const Json& reply) {
         Stats stats;
-        for (const auto& [name, count] : reply.items())
+        for (const auto& [name, count] : reply.get_ref<const Json::object_t&>())
             stats.emplace_back(name, count.get<std::uint64_t>());
         return stats;
-    } catch (const Json::exception&) {
-        return std::nullopt;
-    }
+    });
 }
 
 std::string to_text(const Stats& stats) {

@@ -4,13 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <iterator>
-#include <nlohmann/json.hpp>
+
+#include "control/json.h"
 
 namespace sipnat::control {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 Json packets_json(const Status& status) {
     auto object = Json::object();
@@ -86,15 +85,11 @@ std::string to_json(const Status& status) {
                  {"other_family", status.other_family},
                  {"packets", packets_json(status)}};
     if (status.expect_max) json["expect_max"] = *status.expect_max;
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return in_one_line(json);
 }
 
 std::optional<Status> parse_status(std::string_view json) {
-    try {
-        return read(Json::parse(json));
-    } catch (const Json::exception&) {
-        return std::nullopt;
-    }
+    return parse(json, read);
 }
 
 std::string to_text(const Status& status) {

@@ -323,22 +323,20 @@ class Engine::Implementation {
                     read_own_streams(bodies, message.text(), owner(inside), media_, own_);
                     own = own_;
                 }
-                if (refusal && closes_all(*refusal)) {
+                if (closes_all(refusal)) {
                     ports_.recall_left(perspective);
                 } else {
                     reach = ports_.reach(packet, perspective, further, now);
                 }
             }
-            if (forwarded && !(refusal && closes_all(*refusal))) {
-                ports_.add_own(packet, perspective, reach);
-            }
+            if (forwarded && !closes_all(refusal)) ports_.add_own(packet, perspective, reach);
             const bool followed =
                 follow(packet, perspective, bodies, own, reach, refusal, now, scratch);
             if (followed && ends_dialog(perspective.seen)) follow_twins(perspective, now);
             if (outgoing) {
                 reached = followed && !reach.for_call.empty();
                 // An answer is the asker's doing, who may be anybody: it makes no lease.
-                if (message.is_request() && !(refusal && closes_all(*refusal)) &&
+                if (message.is_request() && !closes_all(refusal) &&
                     ports_.lend(perspective, reach, further, followed, now, scratch,
                                 decision_.open)) {
                     reached = true;
@@ -359,7 +357,7 @@ class Engine::Implementation {
         gateway_flows_.note_message(packet, message, names.branch);
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 
-        if (refusal) open_no_media(closes_all(*refusal));
+        if (refusal) open_no_media(closes_all(refusal));
         if (!decision_.open.empty()) {
             if (auto opinion = ask_other_parser(message, bodies); opinion.difference) {
                 disagree(packet, *std::move(opinion.difference), opinion.only_in_sdp, now);
@@ -460,8 +458,8 @@ class Engine::Implementation {
         }
         for (const auto& remote : unroutable_)
             call.avoid(remote);
-        const bool is_reached = !refusal || !closes_all(*refusal);
-        if (is_reached && call.state != Call::State::ended) call.add_signalling(reach.for_call);
+        if (!closes_all(refusal) && call.state != Call::State::ended)
+            call.add_signalling(reach.for_call);
         open_wanted(call, change);
         if (packet.gateway != GatewayEnd::none && !call.holes.empty()) {
             gateway_flows_.note_media(packet.flow.original);
@@ -772,9 +770,9 @@ class Engine::Implementation {
     }
 
     /// Nothing is opened for a message that is not to be edited, or that is not clear.
-    [[nodiscard]] bool closes_all(const Refusal& refusal) const {
-        if (refusal.reason == Reason::malformed_sdp) return false;
-        return refusal.reason == Reason::second_opinion ||
+    [[nodiscard]] bool closes_all(const std::optional<Refusal>& refusal) const {
+        if (!refusal || refusal->reason == Reason::malformed_sdp) return false;
+        return refusal->reason == Reason::second_opinion ||
                settings_.on_no_media != OnNoMedia::headers;
     }
 

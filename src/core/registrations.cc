@@ -176,18 +176,16 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
 
 void Registrations::put(const Order::View& name, const Request& request, Time until,
                         const Settings& settings, Time now) {
+    const auto& [flow, aor, contact] = name;
     const auto& inside = request.inside;
     const auto& registrar = request.registrar.real;
-    if (const auto found = bindings_.find(name); found != bindings_.end()) {
-        auto& known = found->second;
-        const bool stays = known.flow == request.flow && known.inside == inside.real &&
-                           known.outside == inside.shown && known.registrar == registrar;
-        if (stays) {
-            prolong(known, until, now);
-            return;
-        }
+    const auto found = bindings_.find(name);
+    const bool is_known = found != bindings_.end();
+    if (is_known && found->second.flow == request.flow && found->second.inside == inside.real &&
+        found->second.outside == inside.shown && found->second.registrar == registrar) {
+        prolong(found->second, until, now);
+        return;
     }
-    const auto& [flow, aor, contact] = name;
     const Binding binding{{flow, std::string(aor), std::string(contact)},
                           request.flow,
                           inside.real,
@@ -195,9 +193,8 @@ void Registrations::put(const Order::View& name, const Request& request, Time un
                           registrar,
                           until,
                           until};
-    // Its host may be another now, with a quota of its own.
-    if (const auto old = bindings_.find(binding.name); old != bindings_.end()) erase(old);
-    if (add(binding, now + kKeepUp, settings) != nullptr) changed_.push_back(binding.name);
+    if (is_known) erase(found);  // its host may be another now, with a quota of its own
+    if (add(binding, now + kKeepUp, settings)) changed_.push_back(binding.name);
 }
 
 void Registrations::prolong(Binding& binding, Time until, Time now) {
@@ -212,22 +209,22 @@ void Registrations::prolong(Binding& binding, Time until, Time now) {
     changed_.push_back(binding.name);
 }
 
-/// Nothing when a limit is reached.
-Binding* Registrations::add(const Binding& binding, Time keep_up, const Settings& settings) {
+/// False when a limit is reached.
+bool Registrations::add(const Binding& binding, Time keep_up, const Settings& settings) {
     const auto& host = binding.inside.address;
     const auto of_host = per_host_.find(host);
     const bool is_full =
         of_host != per_host_.end() && of_host->second >= settings.bindings_per_host;
-    if (is_full || bindings_.size() >= settings.bindings) return nullptr;
+    if (is_full || bindings_.size() >= settings.bindings) return false;
     const auto [made, is_new] = bindings_.emplace(binding.name, binding);
-    if (!is_new) return nullptr;
+    if (!is_new) return false;
     ++per_host_[host];
     by_end_.emplace(binding.until, &made->second);
     const auto& flow = binding.name.flow;
     if (const auto [kept, is_first] = kept_up_.try_emplace(flow, keep_up); is_first) {
         to_keep_up_.emplace(kept->second, flow);
     }
-    return &made->second;
+    return true;
 }
 
 void Registrations::restore(const Binding& binding, const Settings& settings) {

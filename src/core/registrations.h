@@ -112,7 +112,7 @@ class Registrations {
     void put(const Order::View& name, const Request& request, Time until, const Settings& settings,
              Time now);
     void prolong(Binding& binding, Time until, Time now);
-    Binding* add(const Binding& binding, Time keep_up, const Settings& settings);
+    bool add(const Binding& binding, Time keep_up, const Settings& settings);
     void erase(Bindings::iterator at);
     [[nodiscard]] bool has_any(const Tuple& flow) const;
 

@@ -17,24 +17,6 @@ namespace sipnat::ctl {
 
 namespace {
 
-const char* name_of(Question question) {
-    switch (question) {
-        case Question::status:
-            return "status";
-        case Question::calls:
-            return "calls";
-        case Question::registrations:
-            return "registrations";
-        case Question::media:
-            return "media";
-        case Question::stats:
-            return "stats";
-        case Question::reload:
-            break;
-    }
-    return "reload";
-}
-
 template <class Parsed>
 std::optional<std::string> text_of(const std::optional<Parsed>& parsed) {
     return parsed ? std::optional(control::to_text(*parsed)) : std::nullopt;
@@ -68,7 +50,7 @@ bool has_failed(Question question, std::string_view reply) {
 }  // namespace
 
 Exit ask(const AskOptions& options) {
-    const auto reply = control::ask(options.socket, name_of(options.question));
+    const auto reply = control::ask(options.socket, to_text(options.question));
     if (!reply) {
         std::cerr << reply.error().text() << "\n";
         return Exit::refused;

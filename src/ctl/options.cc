@@ -131,16 +131,33 @@ void complete(const RewriteTexts& texts, RewriteOptions& options) {
     options.output = texts.json ? Output::json : (texts.explain ? Output::explain : Output::plain);
 }
 
-/// In the order of Question.
-CLI::App* add_question(CLI::App& app, const char* name, const char* help, AskOptions& ask,
-                       bool& json) {
-    auto* command = app.add_subcommand(name, help);
+struct QuestionText {
+    const char* name;
+    const char* help;
+};
+
+// In the order of Question.
+constexpr std::array kQuestions{
+    QuestionText{"status", "What the daemon does, and in which mode"},
+    QuestionText{"calls", "Running calls, and the packets of their media"},
+    QuestionText{"registrations", "Who is registered where, and for how long"},
+    QuestionText{"media", "Which outside ports stand for which inside endpoints"},
+    QuestionText{"stats", "All counters"},
+    QuestionText{"reload", "Reads the settings again"},
+};
+
+CLI::App* add_question(CLI::App& app, const QuestionText& text, AskOptions& ask, bool& json) {
+    auto* command = app.add_subcommand(text.name, text.help);
     command->add_flag("--json", json, "for programs");
     command->add_option("--socket", ask.socket, "the daemon's control socket");
     return command;
 }
 
 }  // namespace
+
+const char* to_text(Question question) {
+    return kQuestions.at(static_cast<std::size_t>(question)).name;
+}
 
 Options parse_options(int argc, const char* const* argv) {
     CLI::App app{"Looks into sipnatd, and rewrites messages as it would", "sipnatctl"};
@@ -159,15 +176,9 @@ Options parse_options(int argc, const char* const* argv) {
     bool ask_json = false;
     const char* socket = std::getenv("SIPNAT_SOCKET");
     ask.socket = socket == nullptr ? kDefaultSocket : socket;
-    const std::array questions{
-        add_question(app, "status", "What the daemon does, and in which mode", ask, ask_json),
-        add_question(app, "calls", "Running calls, and the packets of their media", ask, ask_json),
-        add_question(app, "registrations", "Who is registered where, and for how long", ask,
-                     ask_json),
-        add_question(app, "media", "Which outside ports stand for which inside endpoints", ask,
-                     ask_json),
-        add_question(app, "stats", "All counters", ask, ask_json),
-        add_question(app, "reload", "Reads the settings again", ask, ask_json)};
+    std::vector<const CLI::App*> questions;
+    for (const auto& text : kQuestions)
+        questions.push_back(add_question(app, text, ask, ask_json));
 
     std::vector<CLI::App*> missing;
     for (const char* name : {"trace", "explain"}) {

@@ -40,6 +40,9 @@ struct ReplayOptions {
 /// What the running daemon is asked for.
 enum class Question : std::uint8_t { status, calls, registrations, media, stats, reload };
 
+/// "status": the command, and what the daemon is asked.
+[[nodiscard]] const char* to_text(Question question);
+
 struct AskOptions {
     Question question = Question::status;
     Output output = Output::plain;

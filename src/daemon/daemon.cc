@@ -123,21 +123,18 @@ void Daemon::restore() {
 
 /// Right after a boot the outside interface may have no address yet.
 void Daemon::make_flows(Time now) {
+    if (missing_.empty()) return;
     make_again_ = now + kMakeAgain;
     std::set<FlowTuples> needed;
     for (const auto& binding : engine_.bindings())
         needed.insert(binding.flow);
     std::erase_if(missing_, [&](const FlowTuples& flow) { return !needed.contains(flow); });
-    if (missing_.empty()) return;
     const auto before = missing_.size();
     auto made = wiring_.flows->make_flows(missing_, now);
     missing_ = std::move(made.missing);
     if (!made.fault.empty())
         fault_log_.note("make flows of registrations anew: " + made.fault, now);
-    // Further ports of the same phones hang on those flows.
-    if (missing_.size() < before) {
-        report(wiring_.gate->keep_up(engine_.media(), now), "keep media mapped");
-    }
+    if (missing_.size() < before) keep_up_again_ = now;  // further ports hang on those flows
 }
 
 void Daemon::exclude_forwards() {
@@ -304,8 +301,8 @@ void Daemon::keep_up(Time now) {
 }
 
 void Daemon::run_timers(Time now) {
+    if (make_again_ <= now) make_flows(now);
     keep_up(now);
-    if (!missing_.empty() && make_again_ <= now) make_flows(now);
     if (look_again_ <= now) learn_foreign_endpoints(now);
     const auto due = engine_.next_due();
     if (!due || *due > now) return;

@@ -30,11 +30,6 @@ std::string component_of(const Call& call, const MediaKey& key) {
     return found;
 }
 
-std::string remote_of(const HoleKey& hole) {
-    if (hole.remote) return hole.remote->text();
-    return hole.from ? hole.from->text() + ":any" : "any";
-}
-
 /// Holes are sorted, those of one mapping together.
 void add_streams(const Call& call, const MediaTable& media, control::Call& shown,
                  std::vector<MediaFlows>& flows) {
@@ -116,7 +111,7 @@ std::vector<control::MediaMapping> report_media(const MediaTable& media) {
             mapping->master.text(),
         });
         for (const auto& use : mapping->uses)
-            one.remote.push_back(remote_of({*key, use.remote, use.from}));
+            one.remote.push_back(remote_text(media.hole({*key, use.remote, use.from})));
     }
     return shown;
 }

@@ -161,8 +161,12 @@ class Collector {
         const auto part = read_part_headers(text_.substr(0, end), begin);
         if (!part || !part->plain) return;
         const auto where = span_of(part->begin, end);
+        const auto before = found_.size();
         body(part->content_type, where, depth);
-        if (!part->content_length.empty()) lengths_.push_back({where, part->content_length});
+        const bool has_sdp = found_.size() > before;
+        if (has_sdp && !part->content_length.empty()) {
+            lengths_.push_back({where, part->content_length});
+        }
     }
 
     std::string_view text_;

@@ -162,7 +162,9 @@ void check_body(const Message& message) {
     const auto parts = sip::sdp_parts(message);
     require(parts.size() <= sip::kMostSdpParts, "the number of SDP parts is limited");
     std::uint32_t done = body.offset;
-    for (const auto& [part, value] : sip::part_lengths(message)) {
+    const auto lengths = sip::part_lengths(message);
+    require(lengths.size() <= parts.size() * sip::kDeepestMultipart, "so is that of their lengths");
+    for (const auto& [part, value] : lengths) {
         require(within(body, part) && within(body, value) && value.end() <= part.offset,
                 "a part's Content-Length stands in the body, before the part");
     }

@@ -101,8 +101,8 @@ struct Session {
 /// there is no "v=" first line, a line is not "x=…" (empty lines may follow the last), there is a
 /// NUL byte, an m= line can't be read (a port over 65535 or a count of 0 too), a level has two c=
 /// lines with different addresses (RFC 8866 5.7 allows several for the multicast layers of one
-/// stream only), there are two o= lines or two different a=rtcp of one stream, over kMostMedia streams, or over
-/// kMostCandidates of one.
+/// stream only), there are two o= lines or two different a=rtcp of one stream, over kMostMedia
+/// streams, or over kMostCandidates of one.
 ///
 /// A c= that can't be read is kept, without an address: it hides the session's all the same. An
 /// unreadable o=, a=rtcp or candidate counts as absent. In o= the last three fields count, since user

@@ -164,7 +164,8 @@ struct PartLength {
 
     bool operator==(const PartLength&) const = default;
 };
-/// Of the parts that sdp_parts() looks into: what is inside of another part stands before it.
+/// Of the parts that sdp_parts() gives, and of those around them: what is inside of another part stands
+/// before it.
 [[nodiscard]] std::pmr::vector<PartLength> part_lengths(
     const Message& message, std::pmr::memory_resource* memory = std::pmr::get_default_resource());
 
