@@ -120,8 +120,11 @@ class Spellings {
     using Table = BoundedTable<Key, Value, Key::Hash, Key::Stored>;
 
     static constexpr std::size_t kCapacity = 16384;  // each; some 300 bytes an entry
+    /// Of use only to a party that writes itself in two ways in calls at one time: as few as stay in the
+    /// processor's cache. With kCapacity of them an INVITE takes 0.6 to 0.8 us more.
+    static constexpr std::size_t kOfCalls = 2048;
     Table<StoredRequest> requests_{kCapacity};
-    std::array<Table<StoredUri>, 3> uris_{Table<StoredUri>(kCapacity), Table<StoredUri>(kCapacity),
+    std::array<Table<StoredUri>, 3> uris_{Table<StoredUri>(kOfCalls), Table<StoredUri>(kCapacity),
                                           Table<StoredUri>(kCapacity)};
     Table<std::pmr::string> identities_{kCapacity};
     Table<std::pmr::string> users_{kCapacity};
