@@ -39,8 +39,15 @@ class BoundedTable {
     /// The value of this key, to be assigned to: where there was none it is a new one, or what is left
     /// of a forgotten one.
     Value& put(const Key& key) {
+        return put(key, [](const Value&) { return false; });
+    }
+    /// Forgets an entry before the table is full if `is_over(its value)`: a table that is no larger
+    /// than it needs to be stays in the processor's cache.
+    template <class IsOver>
+    Value& put(const Key& key, IsOver&& is_over) {
         if (Value* present = find(key)) return *present;
-        if (entries_.size() < capacity_) {
+        const bool has_room = entries_.size() < capacity_;
+        if (has_room && (entries_.empty() || !is_over(std::as_const(entries_.back().value)))) {
             entries_.emplace_front(key);
             index_.emplace(&entries_.front().key, entries_.begin());
             thin_out(index_.bucket(&entries_.front().key));

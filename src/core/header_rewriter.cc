@@ -64,7 +64,7 @@ class HeaderRewriter {
             }
         }
         if (message_.is_request() && sender_.translated()) {
-            spellings_.note_request(sender_, receiver_, transaction_, written_);
+            spellings_.note_request(sender_, receiver_, transaction_, written_, now_);
         }
         return std::move(further_);
     }
@@ -82,7 +82,7 @@ class HeaderRewriter {
             transaction_ = old_transaction_;
         }
         if (!message_.is_request() && receiver_.translated()) {
-            answered_ = spellings_.request(receiver_, sender_, transaction_);
+            answered_ = spellings_.request(receiver_, sender_, transaction_, now_);
         }
     }
 

@@ -1,11 +1,15 @@
 #include "core/spelling.h"
 
+#include <chrono>
+
 namespace sipnat {
 
 namespace {
 
 // Longer names than this are not worth remembering: the canonical text serves.
 constexpr std::size_t kLongestName = 256;
+/// From its last message a transaction lasts no longer: RFC 3261's timer C and 64*T1, with room.
+constexpr std::chrono::minutes kTransaction{4};
 /// host:port with a name of DNS's full length; blanks around the colon are legal, and a peer's to add.
 constexpr std::size_t kLongestText = 300;
 
@@ -33,10 +37,13 @@ Spellings::Key Spellings::key_of_uri(const Party& inside, const Party& remote,
 }
 
 void Spellings::note_request(const Party& inside, const Party& remote, std::string_view transaction,
-                             const WrittenRequest& written) {
+                             const WrittenRequest& written, Time now) {
     if (transaction.empty() || transaction.size() > kLongestName) return;
     if (written.sent_by.size() > kLongestText) return;
-    auto& stored = requests_.put(key_of_host(inside, remote, transaction));
+    auto& stored = requests_.put(
+        key_of_host(inside, remote, transaction),
+        [now](const StoredRequest& oldest) { return now - oldest.last > kTransaction; });
+    stored.last = now;
     stored.sent_by = written.sent_by;
     stored.via_edited = written.via_edited;
     stored.from_host = written.from_host;
@@ -45,10 +52,11 @@ void Spellings::note_request(const Party& inside, const Party& remote, std::stri
 }
 
 std::optional<WrittenRequest> Spellings::request(const Party& inside, const Party& remote,
-                                                 std::string_view transaction) {
+                                                 std::string_view transaction, Time now) {
     if (transaction.empty() || transaction.size() > kLongestName) return std::nullopt;
-    const auto* stored = requests_.find(key_of_host(inside, remote, transaction));
+    auto* stored = requests_.find(key_of_host(inside, remote, transaction));
     if (stored == nullptr) return std::nullopt;
+    stored->last = now;
     return WrittenRequest{stored->sent_by, stored->via_edited, stored->from_host, stored->to_host,
                           stored->shown};
 }

@@ -17,6 +17,7 @@
 
 #include "core/bounded_table.h"
 #include "core/text_key.h"
+#include "sipnat/base/time.h"
 #include "sipnat/core/nat_view.h"
 #include "sipnat/sip/message.h"
 
@@ -56,9 +57,9 @@ class Spellings {
   public:
     /// `transaction` names it: the top Via's branch.
     void note_request(const Party& inside, const Party& remote, std::string_view transaction,
-                      const WrittenRequest& written);
+                      const WrittenRequest& written, Time now);
     [[nodiscard]] std::optional<WrittenRequest> request(const Party& inside, const Party& remote,
-                                                        std::string_view transaction);
+                                                        std::string_view transaction, Time now);
 
     /// `inside` is the endpoint that the URI names.
     void note_uri(const Party& inside, const Party& remote, const UriName& name,
@@ -103,6 +104,7 @@ class Spellings {
         std::pmr::string from_host;
         std::pmr::string to_host;
         Endpoint shown;
+        Time last;  ///< of the request or an answer
     };
     struct StoredUri {
         using allocator_type = std::pmr::polymorphic_allocator<>;
