@@ -342,11 +342,38 @@ void read_mode(Reader& reader, Configuration& configuration) {
     }
 }
 
+/// "90s", "5m", "1h".
+std::optional<std::chrono::seconds> parse_timeout(const std::string& text) {
+    constexpr std::size_t kMostDigits = 6;
+    const auto digits = text.substr(0, text.find_first_not_of("0123456789"));
+    const auto unit = text.substr(digits.size());
+    if (digits.empty() || digits.size() > kMostDigits) return std::nullopt;
+    const int number = std::stoi(digits);
+    std::chrono::seconds time{0};
+    if (unit == "s") time = std::chrono::seconds(number);
+    if (unit == "m") time = std::chrono::minutes(number);
+    if (unit == "h") time = std::chrono::hours(number);
+    if (time < kShortestTimeout || time > kLongestTimeout) return std::nullopt;
+    return time;
+}
+
+void read_timeout(Reader& reader, const char* name, std::chrono::seconds& place) {
+    reader.setting<std::string>(
+        "nat", name, "a string", [&](const std::string& value) -> std::optional<std::string> {
+            const auto time = parse_timeout(value);
+            if (!time) {
+                return quoted(value) + " is not a time from \"30s\" to \"24h\"";
+            }
+            place = *time;
+            return std::nullopt;
+        });
+}
+
 void read_nat(Reader& reader, Configuration& configuration) {
     auto& settings = configuration.settings;
     reader.section("nat", {"media_ports", "keep_ports", "on_no_media", "media_hosts", "gateway_pbx",
                            "rewrite_request_uri", "signalling_source", "signalling_peers", "mode",
-                           "mark", "mask"});
+                           "mark", "mask", "media_timeout", "hold_timeout"});
     reader.setting<std::string>("nat", "media_ports", "a string",
                                 [&](const std::string& value) -> std::optional<std::string> {
                                     const auto range = parse_media_ports(value);
@@ -358,6 +385,8 @@ void read_nat(Reader& reader, Configuration& configuration) {
                                     return std::nullopt;
                                 });
     reader.boolean("nat", "keep_ports", settings.keep_ports);
+    read_timeout(reader, "media_timeout", settings.media_timeout);
+    read_timeout(reader, "hold_timeout", settings.hold_timeout);
     reader.addresses("nat", "media_hosts", kMostAddresses, settings.media_hosts);
     reader.choice<OnNoMedia>("nat", "on_no_media",
                              {{"headers", OnNoMedia::headers},

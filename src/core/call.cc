@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "core/lease_time.h"
+
 namespace sipnat {
 
 namespace {
@@ -245,8 +247,9 @@ bool Call::is_settled(const CallMessage& seen) const {
 }
 
 void Call::follow(const CallMessage& seen, std::optional<std::span<const OwnStream>> own,
-                  std::optional<std::span<const RemoteStream>> peer, Time now) {
-    if (seen.message.is_request()) follow_request(seen, now);
+                  std::optional<std::span<const RemoteStream>> peer, const Patience& patience,
+                  Time now) {
+    if (seen.message.is_request()) follow_request(seen, patience, now);
     if (state == State::ended) return;
 
     if ((own || peer) && !is_settled(seen)) {
@@ -258,16 +261,16 @@ void Call::follow(const CallMessage& seen, std::optional<std::span<const OwnStre
             if (seen.message.method() == Method::ack) agree(*dialog, transaction, Method::ack);
         }
     }
-    if (!seen.message.is_request()) follow_response(seen, now);
+    if (!seen.message.is_request()) follow_response(seen, patience, now);
 }
 
-void Call::follow_request(const CallMessage& seen, Time now) {
+void Call::follow_request(const CallMessage& seen, const Patience& patience, Time now) {
     switch (seen.message.method()) {
         case Method::invite:
             if (is_of_initial_invite(seen) && state == State::ringing) {
                 if (dialogs.empty()) dialogs.emplace_back();
                 if (seen.by_inside() && !from_outside) {
-                    wait_for_silence(now);
+                    wait_for_silence(patience, now);
                 } else {
                     // Anybody's, until the other party says something to it.
                     deadline = std::max(deadline, now + kTransactionTime);
@@ -286,20 +289,21 @@ void Call::follow_request(const CallMessage& seen, Time now) {
         default:
             break;
     }
-    if (state == State::established) wait_for_silence(now);
+    if (state == State::established) wait_for_silence(patience, now);
 }
 
-void Call::follow_response(const CallMessage& seen, Time now) {
+void Call::follow_response(const CallMessage& seen, const Patience& patience, Time now) {
     const int status = seen.message.status();
     if (status < 200) {
         if (seen.message.method() != Method::invite) return;
         if (!seen.to_tag.empty()) (void)dialog_for(seen);
-        if (state == State::ringing) wait_for_silence(now);
+        if (state == State::ringing) wait_for_silence(patience, now);
         return;
     }
     const auto tag = responder_tag(seen);
+    if (status < 300) note_session_timer(seen.message, now);
     if (seen.message.method() == Method::invite && is_of_initial_invite(seen)) {
-        follow_invite_response(seen, status, now);
+        follow_invite_response(seen, status, patience, now);
         return;
     }
     if (seen.message.method() == Method::cancel) return;
@@ -324,7 +328,18 @@ void Call::follow_response(const CallMessage& seen, Time now) {
     }
 }
 
-void Call::follow_invite_response(const CallMessage& seen, int status, Time now) {
+/// Each refresh says it anew; one without it turns the timer off (RFC 4028 7.2, 9).
+void Call::note_session_timer(const sip::Message& answer, Time now) {
+    const auto method = answer.method();
+    if (method != Method::invite && method != Method::update) return;
+    const auto value = answer.value(sip::HeaderKind::session_expires);
+    const auto length = std::min({value.find(';'), value.find_first_of(" \t"), value.size()});
+    const auto interval = delta_seconds(value.substr(0, length));
+    session_until = interval ? std::optional(now + *interval + kTransactionTime) : std::nullopt;
+}
+
+void Call::follow_invite_response(const CallMessage& seen, int status, const Patience& patience,
+                                  Time now) {
     if (status < 300) {
         Dialog* dialog = dialog_for(seen);
         if (dialog == nullptr) return;
@@ -335,7 +350,7 @@ void Call::follow_invite_response(const CallMessage& seen, int status, Time now)
                       [](const Dialog& other) { return !other.confirmed && !other.tag.empty(); });
         if (state == State::ringing) root_until = now + kTransactionTime;
         state = State::established;
-        wait_for_silence(now);
+        wait_for_silence(patience, now);
         return;
     }
     if (state == State::established) return;  // a late loser's answer
@@ -364,9 +379,26 @@ void Call::wait_for_transaction(Time now) {
     media_prolongs = false;
 }
 
-void Call::wait_for_silence(Time now) {
-    deadline = now + (state == State::ringing ? Time::duration(kLongestRinging) : kLongestSilence);
+void Call::wait_for_silence(const Patience& patience, Time now) {
+    heard = now;
+    deadline = now + (state == State::ringing ? Time::duration(kLongestRinging) : patience.media);
     media_prolongs = true;
+}
+
+bool Call::is_on_hold() const {
+    bool any = false;
+    bool all_quiet = true;
+    for (const auto& dialog : dialogs) {
+        for (std::size_t i = 0; i < dialog.own.agreed.size(); ++i) {
+            const auto& own = dialog.own.agreed[i];
+            const auto& peer = dialog.remote.agreed;
+            if (own.components.empty() || (i < peer.size() && peer[i].rejected)) continue;
+            any = true;
+            all_quiet =
+                all_quiet && (own.held || own.quiet || (i < peer.size() && peer[i].quiet));
+        }
+    }
+    return any && all_quiet;
 }
 
 bool Call::needs_counters(Time now) const {
@@ -374,15 +406,24 @@ bool Call::needs_counters(Time now) const {
     return media_prolongs && state != State::ended && deadline <= now && has_media;
 }
 
-void Call::learn_counted(std::optional<std::uint64_t> packets, Time now) {
-    const bool never_any = !counted && packets == 0;
-    const bool idle = packets && (never_any || packets == counted);
-    if (idle) {
-        end(now);
-        return;
-    }
+void Call::learn_counted(std::optional<std::uint64_t> packets, const Patience& patience, Time now) {
+    const bool is_news = packets && *packets > 0 && packets != counted;
+    const bool had_media = counted.value_or(0) > 0;
     counted = packets;
-    deadline = now + kIdleTime;
+    deadline = now + patience.media;
+    if (is_news) heard = now;
+    if (!packets || is_news) return;
+    Time over = now;
+    if (state == State::established) {
+        over = heard + (!had_media ? Time::duration(kLongestSilence)
+                                   : (is_on_hold() ? patience.hold : patience.media));
+        if (session_until) over = std::min(over, *session_until);
+    }
+    if (over <= now) {
+        end(now);
+    } else {
+        deadline = std::min(deadline, over);
+    }
 }
 
 /// The tags stay, so that retransmissions of what is over begin nothing new.

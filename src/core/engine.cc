@@ -100,8 +100,12 @@ class Changes {
 bool is_same_on_file(const Call& before, Call& after) {
     if (after.deadline - after.saved_deadline > kStaleDeadline) return false;
     const auto deadline = std::exchange(after.deadline, before.deadline);
+    const auto heard = std::exchange(after.heard, before.heard);
+    const auto session_until = std::exchange(after.session_until, before.session_until);
     const bool same = after == before;
     after.deadline = deadline;
+    after.heard = heard;
+    after.session_until = session_until;
     return same;
 }
 
@@ -147,7 +151,8 @@ class Engine::Implementation {
             }
             if (call.needs_counters(now)) {
                 due.idle.push_back({static_cast<std::uint64_t>(*id), media_flows(call)});
-                call.deadline = call.counted_by = now + kIdleTime;  // if nobody answers
+                call.deadline = call.counted_by =
+                    now + settings_.media_timeout;  // if nobody answers
             }
             call.expire(now);
             release(call, now, due.close);
@@ -169,7 +174,7 @@ class Engine::Implementation {
             auto& call = book_.at(id);
             // It has been spoken of since: what was counted before that says nothing.
             if (call.deadline != call.counted_by) continue;
-            call.learn_counted(answer.packets, now);
+            call.learn_counted(answer.packets, patience(), now);
             release(call, now, closed);
             book_.schedule(id);
             note_changed(id);
@@ -438,7 +443,7 @@ class Engine::Implementation {
         const bool describes =
             !bodies.empty() && negotiates(seen.message.method()) && seen.message.status() < 300;
         if (describes && seen.outgoing && !refusal) {
-            call.follow(seen, own, std::nullopt, now);
+            call.follow(seen, own, std::nullopt, patience(), now);
             // Before any port is chosen: what the message names may not become another stream's.
             claim(perspective.inside, bodies, seen.message.text(), now, scratch);
             const auto mapped =
@@ -447,14 +452,14 @@ class Engine::Implementation {
                 call = change.began ? new_call(packet, perspective, now) : change.before;
                 hang_on(call, packet, seen);
                 refuse(perspective, reason_of(mapped), "", refusal);
-                call.follow(seen, std::nullopt, std::nullopt, now);
+                call.follow(seen, std::nullopt, std::nullopt, patience(), now);
             }
         } else if (describes && !seen.outgoing && !refusal) {
             read_remote_streams(bodies, seen.message.text(), perspective.peer, perspective.inside,
                                 peer_);
-            call.follow(seen, std::nullopt, peer_, now);
+            call.follow(seen, std::nullopt, peer_, patience(), now);
         } else {
-            call.follow(seen, std::nullopt, std::nullopt, now);
+            call.follow(seen, std::nullopt, std::nullopt, patience(), now);
         }
         for (const auto& remote : unroutable_)
             call.avoid(remote);
@@ -484,7 +489,7 @@ class Engine::Implementation {
             Change& change = changes_.next();
             change = {*id, false, book_.at(*id), {}, false};
             auto& call = book_.at(*id);
-            call.follow(seen, std::nullopt, std::nullopt, now);
+            call.follow(seen, std::nullopt, std::nullopt, patience(), now);
             open_wanted(call, change);
             book_.schedule(*id);
             note_changed(*id);
@@ -517,7 +522,12 @@ class Engine::Implementation {
                negotiates(seen.message.method());
     }
 
-    static Call new_call(const Packet& packet, const Perspective& perspective, Time now) {
+    [[nodiscard]] Patience patience() const {
+        return {settings_.media_timeout, settings_.hold_timeout};
+    }
+
+    [[nodiscard]] Call new_call(const Packet& packet, const Perspective& perspective,
+                                Time now) const {
         const auto& seen = perspective.seen;
         Call call;
         call.inside = perspective.inside.real.address;
@@ -540,7 +550,7 @@ class Engine::Implementation {
         if (call.from_outside) {
             call.deadline = now + kTransactionTime;
         } else {
-            call.wait_for_silence(now);
+            call.wait_for_silence(patience(), now);
         }
         return call;
     }
@@ -659,12 +669,13 @@ class Engine::Implementation {
 
     void release(Call& call, Time now, std::vector<Hole>& closed) {
         const auto wanted = call.wanted();
-        std::erase_if(call.holes, [&](const HoleKey& key) {
+        const auto released = std::erase_if(call.holes, [&](const HoleKey& key) {
             if (std::ranges::binary_search(wanted, key)) return false;
             const auto hole = media_.hole(key);
             if (media_.release(key, now)) closed.push_back(hole);
             return true;
         });
+        if (released > 0) call.counted.reset();  // it was of those, too
     }
 
     void release_unwanted(Time now) {

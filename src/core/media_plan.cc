@@ -145,6 +145,7 @@ void read_own_stream(const sdp::Media& line, const sdp::Connection* connection,
     stream.media = class_of(line.kind.in(text));
     stream.mux = line.rtcp_mux;
     stream.held = is_unspecified(connection);
+    stream.quiet = line.direction != sdp::Direction::sendrecv;
     const auto transport = transport_of(line.protocol.in(text));
     if (can_open(line, transport, contains_rtp(line.protocol.in(text)))) {
         if (stream.held) {
@@ -181,6 +182,7 @@ void read_remote_stream(const sdp::Media& line, const sdp::Connection* connectio
     stream.candidates.clear();
     stream.mux = line.rtcp_mux;
     stream.rejected = number(line.port) == 0;
+    stream.quiet = is_unspecified(connection) || line.direction != sdp::Direction::sendrecv;
     if (connection == nullptr || !connection->parsed || stream.rejected) return;
     if (line.count > kMostPairs) return;
     stream.components.reserve(kUsualComponents);

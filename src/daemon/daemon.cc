@@ -39,7 +39,7 @@ constexpr std::chrono::minutes kForeignLook{5};
 /// packet in so many may meet it, and the ports of ended calls rest for longer anyway.
 constexpr int kListShare = 200;
 constexpr std::chrono::seconds kLongestListPause{20};
-static_assert(kLongestListPause < kRest && kLongestListPause < kIdleTime);
+static_assert(kLongestListPause < kRest && kLongestListPause < config::kShortestTimeout);
 
 bool is_failure(Reason reason) {
     switch (reason) {

@@ -30,7 +30,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kMagic = "sipnat-state";
-constexpr int kVersion = 5;
+constexpr int kVersion = 6;
 /// Below this a file is not worth replacing.
 constexpr std::uint64_t kWorthReplacing = 1U << 20U;
 
@@ -165,7 +165,7 @@ void put(std::string& out, const TransactionId& transaction) {
 
 void put(std::string& out, const OwnStream& stream) {
     put_object(out, "media", stream.media, "components", stream.components, "mux", stream.mux,
-               "held", stream.held, "candidates", stream.candidates);
+               "held", stream.held, "quiet", stream.quiet, "candidates", stream.candidates);
 }
 
 void put(std::string& out, const RemoteStream::Candidate& candidate) {
@@ -174,7 +174,7 @@ void put(std::string& out, const RemoteStream::Candidate& candidate) {
 
 void put(std::string& out, const RemoteStream& stream) {
     put_object(out, "components", stream.components, "mux", stream.mux, "candidates",
-               stream.candidates, "rejected", stream.rejected);
+               stream.candidates, "rejected", stream.rejected, "quiet", stream.quiet);
 }
 
 template <class Stream>
@@ -203,9 +203,9 @@ void put(std::string& out, const Call& call) {
                "initiator_tag", std::string_view(call.initiator_tag), "master", call.master,
                "inside_sends", call.inside_sends, "state", call.state, "invite_cseq",
                call.invite_cseq, "invite_branch", std::string_view(call.invite_branch), "dialogs",
-               call.dialogs, "root_until", call.root_until, "deadline", call.deadline,
-               "media_prolongs", call.media_prolongs, "signalling", call.signalling, "holes",
-               call.holes);
+               call.dialogs, "root_until", call.root_until, "deadline", call.deadline, "heard",
+               call.heard, "session_until", call.session_until, "media_prolongs",
+               call.media_prolongs, "signalling", call.signalling, "holes", call.holes);
 }
 
 void put(std::string& out, const Lease& lease) {
@@ -309,6 +309,7 @@ void read(const Json& json, OwnStream& stream) {
         stream.components.push_back(media_key_of(key));
     stream.mux = json.at("mux");
     stream.held = json.at("held");
+    stream.quiet = json.at("quiet");
     for (const auto& key : json.at("candidates"))
         stream.candidates.push_back(media_key_of(key));
 }
@@ -322,6 +323,7 @@ void read(const Json& json, RemoteStream& stream) {
         stream.candidates.push_back({candidate.at(0), endpoint_of(candidate.at(1))});
     }
     stream.rejected = json.at("rejected");
+    stream.quiet = json.at("quiet");
 }
 
 template <class Stream>
@@ -370,6 +372,8 @@ Call call_of(const Json& json) {
         call.dialogs.push_back(dialog_of(dialog));
     call.root_until = time_of(json.at("root_until"));
     call.deadline = value_of(time_of(json.at("deadline")));
+    call.heard = value_of(time_of(json.at("heard")));
+    call.session_until = time_of(json.at("session_until"));
     call.media_prolongs = json.at("media_prolongs");
     call.signalling = hole_keys_of(json.at("signalling"));
     call.holes = hole_keys_of(json.at("holes"));

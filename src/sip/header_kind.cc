@@ -40,6 +40,7 @@ constexpr std::array kHeaders = {
     NamedHeader{"Authorization", HeaderKind::authorization},
     NamedHeader{"Proxy-Authorization", HeaderKind::proxy_authorization},
     NamedHeader{"Expires", HeaderKind::expires},
+    NamedHeader{"Session-Expires", HeaderKind::session_expires},
 };
 static_assert(kHeaders.size() == static_cast<std::size_t>(HeaderKind::other));
 
@@ -66,6 +67,8 @@ HeaderKind compact_kind(char letter) {
             return HeaderKind::to;
         case 'v':
             return HeaderKind::via;
+        case 'x':
+            return HeaderKind::session_expires;
         case 'y':
             return HeaderKind::identity;
         default:

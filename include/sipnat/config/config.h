@@ -7,6 +7,7 @@
 // misspelt one is noticed.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -19,6 +20,10 @@
 #include "sipnat/net/network.h"
 
 namespace sipnat::config {
+
+/// Of nat.media_timeout and nat.hold_timeout.
+inline constexpr std::chrono::seconds kShortestTimeout{30};
+inline constexpr std::chrono::hours kLongestTimeout{24};
 
 struct QueueConfiguration {
     std::uint16_t first = 5060;

@@ -36,10 +36,8 @@ inline constexpr std::chrono::seconds kTransactionTime{32};
 /// An INVITE without a final answer is given up this long after its last 1xx (RFC 3261 timer C, with
 /// room: that is 3 minutes).
 inline constexpr std::chrono::minutes kLongestRinging{10};
-/// An established call that says nothing for a day is over, unless its media flows.
+/// An established call that says nothing for a day, and of whose media not one packet came, is over.
 inline constexpr std::chrono::hours kLongestSilence{24};
-/// How long no packet of a call's media may be counted after such a deadline.
-inline constexpr std::chrono::minutes kIdleTime{5};
 inline constexpr std::size_t kMostDialogs = 16;
 inline constexpr std::size_t kMostPending = 4;
 /// Transactions with SDP that one side may have finished within kTransactionTime.
@@ -55,7 +53,8 @@ struct OwnStream {
     ExpectClass media = ExpectClass::audio;
     std::vector<MediaKey> components;  ///< RTP, RTCP, RTP, …; empty: nothing of ours
     bool mux = false;
-    bool held = false;  ///< c=0.0.0.0: keeps a mapping that it has, asks for none
+    bool held = false;   ///< c=0.0.0.0: keeps a mapping that it has, asks for none
+    bool quiet = false;  ///< not a=sendrecv: on hold, or announced to be one-way
     /// Host candidates beside the components: inbound only, any source.
     std::vector<MediaKey> candidates;
 
@@ -73,6 +72,7 @@ struct RemoteStream {
     bool mux = false;
     std::vector<Candidate> candidates;  ///< of ICE: the own side speaks to each of them
     bool rejected = false;              ///< port 0
+    bool quiet = false;                 ///< c=0.0.0.0, or not a=sendrecv
 
     bool operator==(const RemoteStream&) const = default;
 };
@@ -129,6 +129,14 @@ struct CallMessage {
 /// 5.1).
 [[nodiscard]] bool ends_dialog(const CallMessage& seen);
 
+/// How long media may be silent before its call is over (nat.media_timeout, nat.hold_timeout).
+struct Patience {
+    std::chrono::seconds media{300};
+    std::chrono::seconds hold{3600};
+
+    bool operator==(const Patience&) const = default;
+};
+
 struct Call {
     enum class State : std::uint8_t { ringing, established, ended };
 
@@ -147,7 +155,9 @@ struct Call {
     std::string invite_branch;      ///< of its top Via
     std::vector<Dialog> dialogs;    ///< the first is the root while there is one
     std::optional<Time> root_until;
-    Time deadline{};              ///< it ends then, or is forgotten if it has ended
+    Time deadline{};  ///< it ends then, or is forgotten if it has ended
+    Time heard{};     ///< its last message, or the last look that found new packets
+    std::optional<Time> session_until;  ///< end of its session timer (RFC 4028)
     bool media_prolongs = false;  ///< the deadline is a guess that packets of its media disprove
     std::optional<std::uint64_t> counted;  ///< packets of its media when they were last asked for
     Time counted_by{};                     ///< the deadline that the last such question set
@@ -163,7 +173,8 @@ struct Call {
 
     /// Follows one message: `own` or `peer` is its SDP if it has one (RFC 3264, 6337).
     void follow(const CallMessage& seen, std::optional<std::span<const OwnStream>> own,
-                std::optional<std::span<const RemoteStream>> peer, Time now);
+                std::optional<std::span<const RemoteStream>> peer, const Patience& patience,
+                Time now);
     /// The inside party wants to be reached through these as well, up to kMostSignallingHoles.
     void add_signalling(const std::vector<HoleKey>& more);
     /// The SDP of this message has been dealt with: it is a retransmission, or came too late.
@@ -172,10 +183,15 @@ struct Call {
     void avoid(const IpAddress& address);
     /// Only the kernel's counters can tell whether it is over.
     [[nodiscard]] bool needs_counters(Time now) const;
-    /// What they said: nothing if they could not be read, which never means idle.
-    void learn_counted(std::optional<std::uint64_t> packets, Time now);
-    /// Sets the deadline of a call that says nothing more: as long as it may ring, or talk.
-    void wait_for_silence(Time now);
+    /// What they said: nothing if they could not be read, which never means idle. An established call
+    /// whose packets came to an end is over after `patience.media`, on hold after `patience.hold`, or with
+    /// its session timer.
+    void learn_counted(std::optional<std::uint64_t> packets, const Patience& patience, Time now);
+    /// Sets the deadline of a call that says nothing more: as long as it may ring, or until its media is
+    /// looked at.
+    void wait_for_silence(const Patience& patience, Time now);
+    /// Nobody expects media to flow both ways: all streams that there are.
+    [[nodiscard]] bool is_on_hold() const;
     /// What is due at `now` (unanswered BYE, forgotten root, deadline).
     void expire(Time now);
     [[nodiscard]] Time next_deadline() const;
@@ -183,9 +199,11 @@ struct Call {
     [[nodiscard]] std::vector<HoleKey> wanted() const;
 
   private:
-    void follow_request(const CallMessage& seen, Time now);
-    void follow_response(const CallMessage& seen, Time now);
-    void follow_invite_response(const CallMessage& seen, int status, Time now);
+    void follow_request(const CallMessage& seen, const Patience& patience, Time now);
+    void follow_response(const CallMessage& seen, const Patience& patience, Time now);
+    void follow_invite_response(const CallMessage& seen, int status, const Patience& patience,
+                                Time now);
+    void note_session_timer(const sip::Message& answer, Time now);
     void wait_for_transaction(Time now);
     void end(Time now);
     void end_dialog(std::string_view tag, Time now);

@@ -2,6 +2,7 @@
 // documented ones.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -44,6 +45,8 @@ struct Settings {
     OnMalformed on_malformed = OnMalformed::accept;
     OnNoMedia on_no_media = OnNoMedia::headers;
     RewriteRequestUri rewrite_request_uri = RewriteRequestUri::always;
+    std::chrono::seconds media_timeout{300};  ///< without packets; begins with the first one
+    std::chrono::seconds hold_timeout{3600};  ///< the same while the call is on hold
     SignallingSource signalling_source = SignallingSource::registrar;
     std::vector<IpAddress> signalling_peers;
     std::size_t calls_per_host = 500;

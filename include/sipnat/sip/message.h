@@ -68,6 +68,7 @@ enum class HeaderKind : std::uint8_t {
     authorization,
     proxy_authorization,
     expires,
+    session_expires,
     other,
 };
 

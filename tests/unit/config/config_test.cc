@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -54,6 +55,17 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
         {"[queue]\nlast = 1\n", "f:2: queue.last: no such setting"},
         {"[limits]\ncalls = 1\n", "f:2: limits.calls: no such setting"},
         {"[paths]\nlog = \"/x\"\n", "f:2: paths.log: no such setting"},
+        {"[nat]\nmedia_timeout = 300\n", "f:2: nat.media_timeout: has to be a string"},
+        {"[nat]\nmedia_timeout = \"29s\"\n",
+         "f:2: nat.media_timeout: \"29s\" is not a time from \"30s\" to \"24h\""},
+        {"[nat]\nhold_timeout = \"25h\"\n",
+         "f:2: nat.hold_timeout: \"25h\" is not a time from \"30s\" to \"24h\""},
+        {"[nat]\nhold_timeout = \"5 m\"\n",
+         "f:2: nat.hold_timeout: \"5 m\" is not a time from \"30s\" to \"24h\""},
+        {"[nat]\nhold_timeout = \"m\"\n",
+         "f:2: nat.hold_timeout: \"m\" is not a time from \"30s\" to \"24h\""},
+        {"[nat]\nhold_timeout = \"9999999s\"\n",
+         "f:2: nat.hold_timeout: \"9999999s\" is not a time from \"30s\" to \"24h\""},
         // mode and mark
         {"[nat]\nmode = \"map\"\n",
          "f:2: nat.mode: \"map\" is not \"auto\" or \"expectations\" or \"maps\""},
@@ -268,6 +280,8 @@ TEST(Config, AnEmptyFileIsTheDefaults) {
     EXPECT_FALSE(parsed->gateway_pbx);
     EXPECT_EQ(parsed->settings.media_ports, (PortRange{Port{10000}, Port{32767}}));
     EXPECT_TRUE(parsed->settings.keep_ports);
+    EXPECT_EQ(parsed->settings.media_timeout, std::chrono::minutes(5));
+    EXPECT_EQ(parsed->settings.hold_timeout, std::chrono::hours(1));
     EXPECT_EQ(parsed->settings.on_malformed, OnMalformed::accept);
     EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::headers);
     EXPECT_EQ(parsed->settings.rewrite_request_uri, RewriteRequestUri::always);
@@ -291,6 +305,7 @@ TEST(Config, EverySettingArrives) {
         "gateway_pbx = true\nmedia_hosts = [\"192.168.77.9\", \"fd00::9\"]\n"
         "rewrite_request_uri = \"unless_digest\"\n"
         "mode = \"maps\"\nmark = 0xc0000000\nmask = 0xf0000000\n"
+        "media_timeout = \"90s\"\nhold_timeout = \"24h\"\n"
         "[queue]\nfirst = 65520\ncount = 16\nfail_open = false\n"
         "[limits]\ndialogs = \"7/7\"\nmedia = \"8/9\"\n"
         "[paths]\nstate = \"/a\"\nsocket = \"/b\"\nruleset = \"/c\"\n"
@@ -305,6 +320,8 @@ TEST(Config, EverySettingArrives) {
     EXPECT_EQ(parsed->settings.on_malformed, OnMalformed::drop);
     EXPECT_EQ(parsed->settings.media_ports, (PortRange{Port{1024}, Port{5000}}));
     EXPECT_FALSE(parsed->settings.keep_ports);
+    EXPECT_EQ(parsed->settings.media_timeout, std::chrono::seconds(90));
+    EXPECT_EQ(parsed->settings.hold_timeout, std::chrono::hours(24));
     EXPECT_THAT(parsed->settings.media_hosts,
                 ElementsAre(*IpAddress::parse("192.168.77.9"), *IpAddress::parse("fd00::9")));
     EXPECT_TRUE(parsed->gateway_pbx);
@@ -374,6 +391,8 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
                              "on_malformed",
                              "media_ports",
                              "keep_ports",
+                             "media_timeout",
+                             "hold_timeout",
                              "media_hosts",
                              "on_no_media",
                              "gateway_pbx",

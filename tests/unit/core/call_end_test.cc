@@ -12,6 +12,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Not;
 using testing::UnorderedElementsAre;
 
 const std::string kRtp = "audio 192.168.77.2:4000=203.0.113.1:10000 ";
@@ -78,6 +79,106 @@ TEST_F(EstablishedCall, WhatWasCountedBeforeItsLastMessageSaysNothing) {
     (void)line.out(kAliceInDialog.request("INVITE", 2, audio("192.168.77.2", 4000)));
     EXPECT_THAT(gateway.engine.settle_idle({{due.idle[0].call, 0}}, gateway.now), IsEmpty());
     EXPECT_EQ(gateway.engine.calls(), 1U);
+}
+
+TEST_F(EstablishedCall, IsOverWhenItsPacketsCameToAnEnd) {
+    gateway.counted = 100;
+    EXPECT_THAT(gateway.wait(5min).close, IsEmpty());
+    gateway.counted = 200;
+    EXPECT_THAT(gateway.wait(5min).close, IsEmpty());
+    EXPECT_THAT(gateway.wait(5min - 1s).close, IsEmpty());
+    EXPECT_THAT(show(gateway.wait(1s).close), all_of_it());
+}
+
+TEST_F(EstablishedCall, WhoseMediaMovedIsNotIdleForWhatWasCountedBefore) {
+    gateway.counted = 100;
+    (void)gateway.wait(5min);
+    const auto moved = line.out(kAliceInDialog.request("INVITE", 2, audio("192.168.77.2", 4100)));
+    (void)line.in(answer(moved.text, 200, "b", audio("203.0.113.10", 7000)));
+    gateway.counted = 0;
+    for (int look = 0; look < 5; ++look)
+        EXPECT_THAT(gateway.wait(5min).close, IsEmpty()) << look;
+    gateway.counted = 1;
+    EXPECT_THAT(gateway.wait(5min).close, IsEmpty());
+    EXPECT_THAT(gateway.wait(5min).close, Not(IsEmpty()));
+}
+
+TEST_F(EstablishedCall, NeedsTheFlowThatItsMediaHangsOn) {
+    const FlowTuples flow = line.flow;
+    EXPECT_THAT(gateway.engine.needed(std::vector{flow}), ElementsAre(flow));
+    const auto bye = line.out(kAliceInDialog.request("BYE", 2));
+    (void)line.in(answer(bye.text, 200, "b"));
+    (void)gateway.wait(60s);
+    EXPECT_THAT(gateway.engine.needed(std::vector{flow}), IsEmpty());
+}
+
+TEST_F(EstablishedCall, HasItsTimeFromTheSettings) {
+    Settings settings;
+    settings.media_timeout = 60s;
+    gateway.engine.set_settings(settings);
+    (void)line.out(kAliceInDialog.request("OPTIONS", 2));  // from now on
+    gateway.counted = 100;
+    EXPECT_THAT(gateway.wait(60s).close, IsEmpty());
+    EXPECT_THAT(show(gateway.wait(60s).close), all_of_it());
+}
+
+TEST_F(EstablishedCall, OnHoldIsWaitedForLonger) {
+    gateway.counted = 100;
+    (void)gateway.wait(5min);
+    const auto hold =
+        line.out(kAliceInDialog.request("INVITE", 2, audio("192.168.77.2", 4000, "a=sendonly\n")));
+    (void)line.in(answer(hold.text, 200, "b", audio("203.0.113.10", 7000, "a=recvonly\n")));
+    for (int look = 0; look < 11; ++look)
+        EXPECT_THAT(gateway.wait(5min).close, IsEmpty()) << look;
+    EXPECT_THAT(show(gateway.wait(5min).close), all_of_it()) << "an hour";
+}
+
+TEST_F(EstablishedCall, ThatIsResumedIsNotOnHoldAnyMore) {
+    gateway.counted = 100;
+    (void)gateway.wait(5min);
+    for (const auto* direction : {"a=inactive\n", "a=sendrecv\n"}) {
+        const int cseq = direction[2] == 'i' ? 2 : 3;
+        const auto offer = line.out(
+            kAliceInDialog.request("INVITE", cseq, audio("192.168.77.2", 4000, direction)));
+        (void)line.in(answer(offer.text, 200, "b", audio("203.0.113.10", 7000, direction)));
+    }
+    EXPECT_THAT(show(gateway.wait(5min).close), all_of_it());
+}
+
+// --- session timer (RFC 4028) --------------------------------------------------------------------
+
+class TimedCall : public EstablishedCall {
+  protected:
+    void refresh(int cseq, std::string_view header) {
+        const auto invite =
+            line.out(kAliceInDialog.request("INVITE", cseq, audio("192.168.77.2", 4000)));
+        auto ok = answer(invite.text, 200, "b", audio("203.0.113.10", 7000));
+        ok.insert(ok.find("Content-Type"), crlf(header));
+        (void)line.in(ok);
+    }
+};
+
+TEST_F(TimedCall, EndsWithItsTimerUnlessMediaFlows) {
+    gateway.counted = 0;
+    refresh(2, "Session-Expires: 1800;refresher=uac\n");
+    EXPECT_THAT(gateway.wait(1800s).close, IsEmpty());
+    EXPECT_THAT(show(gateway.wait(32s).close), all_of_it());
+}
+
+TEST_F(TimedCall, GoesOnWithItsMedia) {
+    gateway.counted = 1;
+    refresh(2, "x: 90\n");
+    for (int look = 0; look < 5; ++look) {
+        *gateway.counted += 1;
+        EXPECT_THAT(gateway.wait(5min).close, IsEmpty());
+    }
+}
+
+TEST_F(TimedCall, IsTimedNoMoreByARefreshWithout) {
+    gateway.counted = 0;
+    refresh(2, "Session-Expires: 90\n");
+    refresh(3, "");
+    EXPECT_THAT(gateway.wait(3600s).close, IsEmpty());
 }
 
 TEST_F(EstablishedCall, NobodyAsksForCountersAfterAnUnansweredBye) {

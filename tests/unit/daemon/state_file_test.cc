@@ -60,13 +60,14 @@ MediaKey key(std::string_view outside, std::string_view inside,
 Call forked_call() {
     const auto rtp = key("203.0.113.1", "192.168.77.2:4000");
     const auto rtcp = key("203.0.113.1", "192.168.77.2:4001");
-    const OwnStream audio{ExpectClass::audio, {rtp, rtcp}, true, false, {rtcp}};
-    const OwnStream held{ExpectClass::video, {}, false, true, {}};
+    const OwnStream audio{ExpectClass::audio, {rtp, rtcp}, true, false, true, {rtcp}};
+    const OwnStream held{ExpectClass::video, {}, false, true, false, {}};
     const RemoteStream remote{{endpoint("203.0.113.10:7000"), endpoint("203.0.113.10:7001")},
                               true,
                               {{1, endpoint("198.51.100.7:7002")}}};
     RemoteStream refused;
     refused.rejected = true;
+    refused.quiet = true;
 
     Dialog root;
     root.own.pending = {{{true, 1}, {audio}}};
@@ -95,6 +96,8 @@ Call forked_call() {
     call.dialogs = {root, first, second};
     call.root_until = Time{987654321ms};
     call.deadline = Time{1'000'000'000'000ms};
+    call.heard = Time{999'999'999'999ms};
+    call.session_until = Time{1'000'000'000'001ms};
     call.media_prolongs = true;
     call.counted = 7;
     call.signalling = {{key("203.0.113.1", "192.168.77.2:5062"), std::nullopt, call.remote}};
@@ -194,8 +197,8 @@ void expect_same(const Dialog& one, const Dialog& other) {
 void expect_same(const Call& one, const Call& other) {
     const auto& [inside, remote, call_id, inside_initiated, charged_to_inside, from_outside,
                  initiator_tag, master, inside_sends, state, invite_cseq, invite_branch, dialogs,
-                 root_until, deadline, media_prolongs, counted, counted_by, saved_deadline,
-                 signalling, holes] = one;
+                 root_until, deadline, heard, session_until, media_prolongs, counted, counted_by,
+                 saved_deadline, signalling, holes] = one;
     EXPECT_EQ(inside, other.inside);
     EXPECT_EQ(remote, other.remote);
     EXPECT_EQ(call_id, other.call_id);
@@ -210,6 +213,8 @@ void expect_same(const Call& one, const Call& other) {
     EXPECT_EQ(invite_branch, other.invite_branch);
     EXPECT_EQ(root_until, other.root_until);
     EXPECT_EQ(deadline, other.deadline);
+    EXPECT_EQ(heard, other.heard);
+    EXPECT_EQ(session_until, other.session_until);
     EXPECT_EQ(media_prolongs, other.media_prolongs);
     (void)saved_deadline;
     (void)counted_by;

@@ -149,6 +149,8 @@ TEST(Message, KnowsHeaderNamesInAnyCase) {
                                      {"Referred-By", HeaderKind::referred_by},
                                      {"reply-to", HeaderKind::reply_to},
                                      {"expires", HeaderKind::expires},
+                                     {"session-expires", HeaderKind::session_expires},
+                                     {"x", HeaderKind::session_expires},
                                      {"p-asserted-identity", HeaderKind::p_asserted_identity},
                                      {"P-Preferred-Identity", HeaderKind::p_preferred_identity},
                                      {"DIVERSION", HeaderKind::diversion},
