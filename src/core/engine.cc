@@ -7,6 +7,7 @@
 #include <iterator>
 #include <memory_resource>
 #include <ranges>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -905,6 +906,18 @@ std::vector<Binding> Engine::bindings() const {
     for (const auto& [name, binding] : implementation_->registrations_.all())
         all.push_back(binding);
     return all;
+}
+std::vector<FlowTuples> Engine::needed(std::span<const FlowTuples> flows) const {
+    if (flows.empty()) return {};
+    std::set<Tuple> masters;
+    for (const auto& [key, mapping] : implementation_->media_.mappings()) {
+        if (!mapping.uses.empty()) masters.insert(mapping.master);
+    }
+    std::vector<FlowTuples> found;
+    std::ranges::copy_if(flows, std::back_inserter(found), [&](const FlowTuples& flow) {
+        return masters.contains(flow.original) || implementation_->registrations_.hang_on(flow);
+    });
+    return found;
 }
 SavedState Engine::save() const {
     return implementation_->save();

@@ -263,6 +263,13 @@ bool Registrations::has_any(const Tuple& flow) const {
     return first != bindings_.end() && first->first.flow == flow;
 }
 
+bool Registrations::hang_on(const FlowTuples& flow) const {
+    auto at = bindings_.lower_bound(Order::View{flow.original, {}, {}});
+    while (at != bindings_.end() && at->first.flow == flow.original && at->second.flow != flow)
+        ++at;
+    return at != bindings_.end() && at->second.flow == flow;
+}
+
 void Registrations::collect_due(Time now, std::vector<Tuple>& keep_up) {
     while (!by_end_.empty() && by_end_.begin()->first <= now) {
         erase(bindings_.find(by_end_.begin()->second->name));

@@ -59,6 +59,8 @@ class Registrations {
     [[nodiscard]] std::optional<Time> next_due() const;
 
     [[nodiscard]] const Bindings& all() const { return bindings_; }
+    /// Any binding has this flow.
+    [[nodiscard]] bool hang_on(const FlowTuples& flow) const;
 
     [[nodiscard]] bool has_changes() const { return !changed_.empty(); }
     /// What changed since this was asked last.

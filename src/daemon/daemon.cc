@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -17,6 +18,7 @@
 #include "daemon/kernel_setup.h"
 #include "daemon/report.h"
 #include "sipnat/control/status.h"
+#include "sipnat/netfilter/nat_maps.h"
 #include "sipnat/netfilter/port_forwards.h"
 #include "sipnat/netfilter/ruleset.h"
 #include "sipnat/sip/message.h"
@@ -32,6 +34,8 @@ constexpr std::chrono::seconds kSaveRetry{10};
 constexpr std::chrono::seconds kKeepUp{60};
 /// Flows of registrations that could not be made are tried again as often.
 constexpr std::chrono::seconds kMakeAgain{5};
+/// The table that somebody changes again and again is loaded as often.
+constexpr std::chrono::seconds kLoadAgain{5};
 /// How often conntrack is asked which ports masquerade gave to others.
 constexpr std::chrono::minutes kForeignLook{5};
 /// Listing flows takes as long as conntrack's table is, which is not ours to choose (40,000 flows: 70
@@ -59,13 +63,15 @@ tl::unexpected<std::vector<std::string>> fault(const Error& error) {
 }  // namespace
 
 Daemon::Daemon(std::string config_file, config::Configuration configuration, ChosenMode mode,
-               control::Server control, netfilter::Queue queue, Wiring wiring, std::string boot)
+               control::Server control, netfilter::Queue queue, Wiring wiring, KernelEvents events,
+               std::string boot)
     : config_file_(std::move(config_file)),
       configuration_(std::move(configuration)),
       mode_(std::move(mode)),
       control_(std::move(control)),
       queue_(std::move(queue)),
       wiring_(std::move(wiring)),
+      events_(std::move(events)),
       boot_(std::move(boot)),
       state_file_(configuration_.paths.state, boot_),
       engine_(configuration_.settings),
@@ -87,13 +93,30 @@ tl::expected<Daemon, std::vector<std::string>> Daemon::start(
     auto wiring = wire(mode->mode, configuration);
     if (!wiring) return fault(wiring.error());
 
+    auto events = listen(mode->mode);
+    if (!events) return fault(events.error());
+
     Daemon daemon(config_file, configuration, *std::move(mode), *std::move(control),
-                  *std::move(queue), *std::move(wiring), *std::move(boot));
+                  *std::move(queue), *std::move(wiring), *std::move(events), *std::move(boot));
     daemon.restore();
     for (const auto& warning : warnings_of(daemon.mode_.mode, configuration)) {
         log(Level::warning, warning);
     }
     return daemon;
+}
+
+Result<Daemon::KernelEvents> Daemon::listen(Mode mode) {
+    using netfilter::Events;
+    auto addresses = Events::open(Events::Source::addresses);
+    if (!addresses) return tl::unexpected(addresses.error());
+    auto ruleset = Events::open(Events::Source::ruleset);
+    if (!ruleset) return tl::unexpected(ruleset.error());
+    KernelEvents events{*std::move(addresses), *std::move(ruleset), std::nullopt};
+    if (mode == Mode::maps) return events;
+    auto ended = Events::open(Events::Source::ended_flows);
+    if (!ended) return tl::unexpected(ended.error());
+    events.ended_flows = *std::move(ended);
+    return events;
 }
 
 void Daemon::restore() {
@@ -125,16 +148,19 @@ void Daemon::restore() {
 void Daemon::make_flows(Time now) {
     if (missing_.empty()) return;
     make_again_ = now + kMakeAgain;
-    std::set<FlowTuples> needed;
-    for (const auto& binding : engine_.bindings())
-        needed.insert(binding.flow);
-    std::erase_if(missing_, [&](const FlowTuples& flow) { return !needed.contains(flow); });
-    const auto before = missing_.size();
+    const std::set<FlowTuples> all(missing_.begin(), missing_.end());
+    missing_ = engine_.needed(std::vector(all.begin(), all.end()));
+    std::set<Tuple> there;
+    for (const auto& flow : missing_)
+        there.insert(flow.original);
     auto made = wiring_.flows->make_flows(missing_, now);
     missing_ = std::move(made.missing);
-    if (!made.fault.empty())
-        fault_log_.note("make flows of registrations anew: " + made.fault, now);
-    if (missing_.size() < before) keep_up_again_ = now;  // further ports hang on those flows
+    if (!made.fault.empty()) fault_log_.note("make flows anew: " + made.fault, now);
+    for (const auto& flow : missing_)
+        there.erase(flow.original);
+    if (!there.empty()) {
+        report(wiring_.gate->renew(engine_.media(), there), "expect on flows made anew");
+    }
 }
 
 void Daemon::exclude_forwards() {
@@ -178,12 +204,15 @@ Result<void> Daemon::run() {
                                    to_text(mode_.mode), mode_.why, queue_text(configuration_.queue),
                                    number(configuration_.settings.media_ports.low),
                                    number(configuration_.settings.media_ports.high)));
-    enum Source { kQueue, kSignal, kControl };
+    enum Source { kQueue, kSignal, kControl, kAddresses, kRuleset, kEndedFlows, kSources };
     for (;;) {
-        std::array<pollfd, 3> sources{};
+        std::array<pollfd, kSources> sources{};
         sources[kQueue] = {queue_.fd(), POLLIN, 0};
         sources[kSignal] = {signal_fd.number(), POLLIN, 0};
         sources[kControl] = {control_.fd(), POLLIN, 0};
+        sources[kAddresses] = {events_.addresses.fd(), POLLIN, 0};
+        sources[kRuleset] = {events_.ruleset.fd(), POLLIN, 0};
+        sources[kEndedFlows] = {events_.ended_flows ? events_.ended_flows->fd() : -1, POLLIN, 0};
         if (poll(sources.data(), sources.size(), poll_timeout(now_by_clock())) < 0 &&
             errno != EINTR) {
             return fail_errno("wait for", "packets", errno);
@@ -191,7 +220,15 @@ Result<void> Daemon::run() {
         if (sources[kQueue].revents != 0) {
             if (auto served = serve_queue(); !served) return served;
         }
-        run_timers(now_by_clock());
+        const auto now = now_by_clock();
+        if (sources[kAddresses].revents != 0) {
+            (void)events_.addresses.read();
+            look_for_lost_addresses(now);
+            make_flows(now);
+        }
+        if (sources[kRuleset].revents != 0 || table_changed_) heed_ruleset(now);
+        if (sources[kEndedFlows].revents != 0) heed_ended_flows(now);
+        run_timers(now);
         look_through_flows();
         save_changes();
         if (sources[kControl].revents != 0) {
@@ -293,9 +330,73 @@ void Daemon::answer(const netfilter::QueuedPacket& queued, const PacketView& vie
     }
 }
 
+/// Flows of an outside address that the gateway lost end, and are missing until it comes back or the phone
+/// registers with another one.
+void Daemon::look_for_lost_addresses(Time now) {
+    std::map<IpAddress, bool> is_ours;
+    const std::set<FlowTuples> missing(missing_.begin(), missing_.end());
+    std::vector<FlowTuples> lost;
+    for (const auto& binding : engine_.bindings()) {
+        if (binding.inside == binding.outside || missing.contains(binding.flow)) continue;
+        const auto& address = binding.outside.address;
+        const auto [known, is_new] = is_ours.try_emplace(address, true);
+        if (is_new) {
+            const auto has = wiring_.flows->has_address(address);
+            known->second = !has || *has;
+            if (!known->second) {
+                log(Level::warning, address.text() +
+                                        " is not the gateway's any more: "
+                                        "registrations through it are stale");
+            }
+        }
+        if (!known->second) lost.push_back(binding.flow);
+    }
+    if (lost.empty()) return;
+    report(wiring_.flows->end_flows(lost), "end flows of an address that is gone");
+    missing_.insert(missing_.end(), lost.begin(), lost.end());
+    make_again_ = now + kMakeAgain;
+}
+
+/// Timeouts, an administrator, an interface that went down: those that are still needed come back.
+void Daemon::heed_ended_flows(Time now) {
+    auto news = events_.ended_flows->read();
+    if (news.lost) {
+        for (const auto& binding : engine_.bindings()) {
+            if (binding.inside != binding.outside) news.ended.push_back(binding.flow);
+        }
+    }
+    const auto needed = engine_.needed(news.ended);
+    if (needed.empty()) return;
+    missing_.insert(missing_.end(), needed.begin(), needed.end());
+    make_flows(now);
+}
+
+/// "flush ruleset", the firewall's own reload: without the table no message comes to us.
+void Daemon::heed_ruleset(Time now) {
+    const auto news = events_.ruleset.read();
+    const auto* own = mode_.mode == Mode::maps ? netfilter::kMapTable : netfilter::kTable;
+    const bool is_ours = std::ranges::find(news.tables, own) != news.tables.end();
+    if (is_ours || news.lost) table_changed_ = true;
+    if (!table_changed_ || now < load_again_) return;
+    log(Level::warning, fmt::format("somebody changed table inet {}: loading it again", own));
+    table_changed_ = false;
+    load_again_ = now + kLoadAgain;
+    report(load_table_again(configuration_), "load table");
+    exclude_forwards();
+}
+
+/// It may have been emptied, or be another one with the same name.
+Result<void> Daemon::load_table_again(const config::Configuration& configuration) {
+    if (auto loaded = load_table(mode_.mode, configuration); !loaded) return loaded;
+    (void)events_.ruleset.read();  // what that was
+    report(wiring_.gate->put_again(engine_.media()), "put media into the table");
+    return {};
+}
+
 void Daemon::keep_up(Time now) {
     if (now < keep_up_again_) return;
     keep_up_again_ = now + kKeepUp;
+    look_for_lost_addresses(now);
     report(wiring_.flows->keep_up(now), "keep signalling mapped");
     report(wiring_.gate->keep_up(engine_.media(), now), "keep media mapped");
 }
@@ -412,15 +513,13 @@ control::Reloaded Daemon::try_reload() {
         fresh->outside = configuration_.outside;
         fresh->mode = configuration_.mode;
     }
-    if (auto loaded = load_table(mode_.mode, *fresh); !loaded) {
+    if (auto loaded = load_table_again(*fresh); !loaded) {
         done.faults.push_back("load table: " + loaded.error().text());
         return done;
     }
     configuration_ = *std::move(fresh);
     engine_.set_settings(configuration_.settings);
     wiring_.flows->set_ports(configuration_.settings.media_ports, configuration_.udp_ports);
-    // After an administrator's "flush ruleset" the set is a new one.
-    report(wiring_.gate->put_again(engine_.media()), "put media into the table");
     exclude_forwards();
     return done;
 }
@@ -434,6 +533,7 @@ int Daemon::poll_timeout(Time now) const {
     if (const auto engine_due = engine_.next_due()) due = std::min(due, *engine_due);
     if (!state_fault_.empty()) due = std::min(due, save_again_);
     if (!missing_.empty()) due = std::min(due, make_again_);
+    if (table_changed_) due = std::min(due, load_again_);
     if (!to_sweep_.empty() || !to_count_.empty()) due = std::min(due, list_again_);
     const auto wait = std::clamp<std::int64_t>((due - now).count(), 0, 60'000);
     return static_cast<int>(wait) + (wait > 0 ? 1 : 0);

@@ -1,6 +1,7 @@
 // The daemon: one loop around the engine. Decode, decide, carry out, answer.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "sipnat/control/status.h"
 #include "sipnat/core/engine.h"
 #include "sipnat/net/packet.h"
+#include "sipnat/netfilter/events.h"
 #include "sipnat/netfilter/queue.h"
 
 namespace sipnat::daemon {
@@ -30,11 +32,24 @@ class Daemon {
     [[nodiscard]] Result<void> run();
 
   private:
+    /// Who listens to what others change in the kernel.
+    struct KernelEvents {
+        netfilter::Events addresses;
+        netfilter::Events ruleset;
+        std::optional<netfilter::Events> ended_flows;  ///< not of maps: those need none
+    };
+    [[nodiscard]] static Result<KernelEvents> listen(Mode mode);
+
     Daemon(std::string config_file, config::Configuration configuration, ChosenMode mode,
-           control::Server control, netfilter::Queue queue, Wiring wiring, std::string boot);
+           control::Server control, netfilter::Queue queue, Wiring wiring, KernelEvents events,
+           std::string boot);
 
     void restore();
     void make_flows(Time now);
+    void look_for_lost_addresses(Time now);
+    void heed_ended_flows(Time now);
+    void heed_ruleset(Time now);
+    [[nodiscard]] Result<void> load_table_again(const config::Configuration& configuration);
     void exclude_forwards();
     void learn_foreign_endpoints(Time now);
     [[nodiscard]] Result<void> serve_queue();
@@ -67,6 +82,7 @@ class Daemon {
     control::Server control_;
     netfilter::Queue queue_;
     Wiring wiring_;
+    KernelEvents events_;
     std::string boot_;
     StateFile state_file_;
     Engine engine_;
@@ -78,6 +94,8 @@ class Daemon {
     Time keep_up_again_{};
     std::vector<FlowTuples> missing_;  ///< flows of registrations that calls can't come in on
     Time make_again_{};
+    Time load_again_{};           ///< not before
+    bool table_changed_ = false;  ///< by somebody else
     std::vector<MediaFlows> to_sweep_;
     std::vector<IdleQuestion> to_count_;
     Time list_again_{};

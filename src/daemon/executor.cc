@@ -232,10 +232,21 @@ Result<std::set<Endpoint>> Executor::foreign_endpoints(const MediaTable& media) 
     return endpoints;
 }
 
+Result<void> Executor::renew(const MediaTable& media, const std::set<Tuple>& masters) {
+    return renew_if(media,
+                    [&](const Mapping& mapping) { return masters.contains(mapping.master); });
+}
+
 Result<void> Executor::keep_up(const MediaTable& media, Time /*now*/) {
+    return renew_if(
+        media, [](const Mapping& mapping) { return mapping.media == ExpectClass::signalling; });
+}
+
+Result<void> Executor::renew_if(const MediaTable& media,
+                                const std::function<bool(const Mapping&)>& condition) {
     std::vector<Expectation> needed;
     for (const auto& [key, mapping] : media.mappings()) {
-        if (mapping.media != ExpectClass::signalling) continue;
+        if (!condition(mapping)) continue;
         for (const auto& use : mapping.uses) {
             needed.push_back(to_expectation(media.hole({key, use.remote, use.from})));
         }

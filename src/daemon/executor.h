@@ -9,6 +9,7 @@
 //     remove expectations, later sweep their flows            after it
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <span>
@@ -36,6 +37,8 @@ class Executor : public MediaGate {
                                                Knowledge knowledge) override;
     [[nodiscard]] Result<void> put_again(const MediaTable& media) override;
     [[nodiscard]] Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) override;
+    [[nodiscard]] Result<void> renew(const MediaTable& media,
+                                     const std::set<Tuple>& masters) override;
     /// Expectations end after a day, and with the flow that they hang on. Those of signalling are
     /// needed for as long as a phone is registered.
     [[nodiscard]] Result<void> keep_up(const MediaTable& media, Time now) override;
@@ -50,6 +53,8 @@ class Executor : public MediaGate {
                                                          std::uint32_t mark);
     [[nodiscard]] KernelAnswer expect(const std::vector<Hole>& holes);
     [[nodiscard]] Result<void> forget_early_media(const std::vector<Hole>& holes);
+    [[nodiscard]] Result<void> renew_if(const MediaTable& media,
+                                        const std::function<bool(const Mapping&)>& condition);
     [[nodiscard]] Result<std::vector<Expectation>> unknown_expectations(const MediaTable& media);
 
     netfilter::Conntrack conntrack_;

@@ -40,9 +40,9 @@ MadeFlows QueueFlows::make_flows(std::span<const FlowTuples> flows, Time /*now*/
         const auto& outside = outside_of(tuples);
         const auto [known, is_new] = local.try_emplace(outside, false);
         if (is_new) {
-            const auto route = routes_.lookup(outside);
-            known->second = route && route->type == netfilter::RouteType::local;
-            if (!route && made.fault.empty()) made.fault = route.error().text();
+            const auto is_ours = has_address(outside);
+            known->second = is_ours && *is_ours;
+            if (!is_ours && made.fault.empty()) made.fault = is_ours.error().text();
         }
         const auto there = known->second ? make_flow(tuples) : Result<bool>(false);
         if (!there && made.fault.empty()) made.fault = there.error().text();
@@ -66,6 +66,22 @@ Result<bool> QueueFlows::make_flow(const FlowTuples& tuples) {
     if (present) return present->tuples == tuples;
     if (present.error().code == ENOENT) return false;
     return tl::unexpected(present.error());
+}
+
+Result<bool> QueueFlows::has_address(const IpAddress& outside) {
+    const auto route = routes_.lookup(outside);
+    if (!route) return tl::unexpected(route.error());
+    return route->type == netfilter::RouteType::local;
+}
+
+Result<void> QueueFlows::end_flows(std::span<const FlowTuples> flows) {
+    Result<void> result;
+    for (const auto& tuples : flows) {
+        const auto is_that = [&](const FlowEntry& flow) { return flow.tuples == tuples; };
+        auto done = conntrack_.remove_if(tuples.original, is_that);
+        if (!done && result) result = tl::unexpected(done.error());
+    }
+    return result;
 }
 
 Result<void> QueueFlows::keep_flows(std::span<const Tuple> flows) {

@@ -60,6 +60,13 @@ class FlowSource : public Interface {
     /// Flows of registrations must let calls in: those that are gone are made anew, with the outside
     /// ports that they had.
     [[nodiscard]] virtual MadeFlows make_flows(std::span<const FlowTuples> flows, Time now) = 0;
+    /// The gateway translates flows to this outside address.
+    [[nodiscard]] virtual Result<bool> has_address(const IpAddress& outside) = 0;
+    /// Ends flows whose outside address is gone: their next packet makes a new one. Those that came by
+    /// ctnetlink outlive the address, unlike what masquerade made itself (nf_nat_masquerade's notifier).
+    [[nodiscard]] virtual Result<void> end_flows(std::span<const FlowTuples> /*flows*/) {
+        return {};
+    }
     /// These flows of registrations (original tuples) must not end for want of packets.
     [[nodiscard]] virtual Result<void> keep_flows(std::span<const Tuple> /*flows*/) { return {}; }
 };
@@ -72,6 +79,8 @@ class QueueFlows : public FlowSource {
         : conntrack_(std::move(conntrack)), routes_(std::move(routes)) {}
 
     [[nodiscard]] MadeFlows make_flows(std::span<const FlowTuples> flows, Time now) override;
+    [[nodiscard]] Result<bool> has_address(const IpAddress& outside) override;
+    [[nodiscard]] Result<void> end_flows(std::span<const FlowTuples> flows) override;
     [[nodiscard]] Result<void> keep_flows(std::span<const Tuple> flows) override;
     [[nodiscard]] FoundFlow find(const netfilter::QueuedPacket& queued, const PacketView& packet,
                                  const MediaTable& media, Time now) override;

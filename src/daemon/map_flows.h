@@ -37,6 +37,10 @@ class FlowKernel : public Interface {
     [[nodiscard]] virtual Result<void> update(const netfilter::NatChanges& changes) = 0;
 };
 
+/// The entry with this address; nothing if there is none. Ends with the list.
+[[nodiscard]] const config::Outside* find_outside(const std::vector<config::Outside>& all,
+                                                  const IpAddress& address);
+
 class MapFlows : public FlowSource {
   public:
     /// `ports` are for mappings whose phone's own port is taken, `sip_ports` what servers listen on.
@@ -53,6 +57,10 @@ class MapFlows : public FlowSource {
         const std::vector<netfilter::PortForward>& forwards) override;
     [[nodiscard]] Result<void> keep_up(Time now) override;
     /// Their mappings. Who is mapped already keeps what it has.
+    /// By the settings: an address that changes wants a change of those.
+    [[nodiscard]] Result<bool> has_address(const IpAddress& outside) override {
+        return find_outside(outside_, outside) != nullptr;
+    }
     [[nodiscard]] MadeFlows make_flows(std::span<const FlowTuples> flows, Time now) override;
 
   private:
@@ -82,10 +90,6 @@ class MapFlows : public FlowSource {
     std::vector<netfilter::PortForward> forwards_;
     std::vector<netfilter::NatElement> forwarded_;  ///< in the kernel
 };
-
-/// The entry with this address; nothing if there is none. Ends with the list.
-[[nodiscard]] const config::Outside* find_outside(const std::vector<config::Outside>& all,
-                                                  const IpAddress& address);
 
 /// With sockets of its own.
 [[nodiscard]] Result<std::unique_ptr<FlowKernel>> open_flow_kernel();

@@ -48,6 +48,11 @@ class MediaGate : public Interface {
     [[nodiscard]] virtual Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) = 0;
     /// After the table was loaded again, perhaps in the place of one that somebody flushed.
     [[nodiscard]] virtual Result<void> put_again(const MediaTable& media) = 0;
+    /// Flows (original tuples) that were made anew: what hung on them has ended with the old ones.
+    [[nodiscard]] virtual Result<void> renew(const MediaTable& /*media*/,
+                                             const std::set<Tuple>& /*masters*/) {
+        return {};
+    }
     /// Once a minute.
     [[nodiscard]] virtual Result<void> keep_up(const MediaTable& /*media*/, Time /*now*/) {
         return {};

@@ -54,6 +54,12 @@ void Socket::set_receive_buffer(int bytes) {
     }
 }
 
+std::error_code Socket::join(int group) {
+    const int failed =
+        mnl_socket_setsockopt(handle_.get(), NETLINK_ADD_MEMBERSHIP, &group, sizeof group);
+    return failed < 0 ? from_errno(errno) : std::error_code{};
+}
+
 void Socket::set_option(int option) {
     int on = 1;
     (void)mnl_socket_setsockopt(handle_.get(), option, &on, sizeof on);

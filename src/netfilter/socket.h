@@ -26,6 +26,8 @@ class Socket {
     /// Asks for a receive buffer of this many bytes, past net.core.rmem_max if we may
     /// (SO_RCVBUFFORCE wants CAP_NET_ADMIN in the initial user namespace).
     void set_receive_buffer(int bytes);
+    /// Receives what the kernel tells a multicast group (NFNLGRP_*, RTNLGRP_*), from now on.
+    [[nodiscard]] std::error_code join(int group);
     /// Sets one of NETLINK_*'s on/off options; old kernels may refuse, which no caller depends on.
     void set_option(int option);
 
@@ -44,6 +46,10 @@ class Socket {
     [[nodiscard]] std::error_code request_all(Bytes messages, std::uint32_t first,
                                               std::span<int> answers);
 
+    /// The next datagram, which ends with the next call. Waits for it unless told not to
+    /// (MSG_DONTWAIT: EAGAIN).
+    [[nodiscard]] std::error_code receive(Bytes& datagram, int flags);
+
     /// One nf_tables batch: everything or nothing. The first error that the kernel reports.
     [[nodiscard]] std::error_code commit(Bytes batch);
 
@@ -52,9 +58,6 @@ class Socket {
         void operator()(mnl_socket* handle) const noexcept;
     };
     explicit Socket(mnl_socket* handle);
-
-    /// The next datagram, in buffer_. Waits for it unless told not to.
-    [[nodiscard]] std::error_code receive(Bytes& datagram, int flags);
 
     std::unique_ptr<mnl_socket, Close> handle_;
     Buffer buffer_;

@@ -128,6 +128,8 @@ class Engine {
 
     /// By flow, address of record and Contact.
     [[nodiscard]] std::vector<Binding> bindings() const;
+    /// Those of these flows that a binding is reached through, or media hangs on.
+    [[nodiscard]] std::vector<FlowTuples> needed(std::span<const FlowTuples> flows) const;
 
     [[nodiscard]] SavedState save() const;
     /// True when take_changes() would give something.

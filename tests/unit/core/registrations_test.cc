@@ -125,6 +125,16 @@ TEST(BindingsWithoutNat, OfOneNameMayMoveToAnotherHost) {
     EXPECT_THAT(gateway.engine.bindings(), IsEmpty());
 }
 
+TEST_F(Bindings, NeedTheirFlowAndNoOther) {
+    enrol(1, kContact, kListed);
+    const auto flow = gateway.engine.bindings().front().flow;
+    auto elsewhere = flow;
+    elsewhere.reply.destination.port = Port{1};
+    EXPECT_THAT(gateway.engine.needed(std::vector{elsewhere, flow}), ElementsAre(flow));
+    (void)gateway.wait(600s);
+    EXPECT_THAT(gateway.engine.needed(std::vector{flow}), IsEmpty());
+}
+
 TEST_F(Bindings, EndWithTheirTime) {
     enrol(1, kContact, kListed);
     (void)gateway.wait(600s - 1ms);
