@@ -360,6 +360,7 @@ class Engine::Implementation {
         if (view.receiver.inside) look(view.receiver, view.sender, false);
         ports_.note_granted(message, view, now, scratch);
         registrations_.note(packet.flow, message, view, ports_.known(), settings_, now, scratch);
+        counters_.refused_bindings = registrations_.refused();
         gateway_flows_.note_message(packet, message, names.branch);
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 

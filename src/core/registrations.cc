@@ -215,7 +215,10 @@ bool Registrations::add(const Binding& binding, Time keep_up, const Settings& se
     const auto of_host = per_host_.find(host);
     const bool is_full =
         of_host != per_host_.end() && of_host->second >= settings.bindings_per_host;
-    if (is_full || bindings_.size() >= settings.bindings) return false;
+    if (is_full || bindings_.size() >= settings.bindings) {
+        ++refused_;
+        return false;
+    }
     const auto [made, is_new] = bindings_.emplace(binding.name, binding);
     if (!is_new) return false;
     ++per_host_[host];

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory_resource>
 #include <optional>
@@ -59,6 +60,8 @@ class Registrations {
     [[nodiscard]] std::optional<Time> next_due() const;
 
     [[nodiscard]] const Bindings& all() const { return bindings_; }
+    /// How many were left out so far.
+    [[nodiscard]] std::uint64_t refused() const { return refused_; }
     /// Any binding has this flow.
     [[nodiscard]] bool hang_on(const FlowTuples& flow) const;
 
@@ -124,6 +127,7 @@ class Registrations {
     std::set<std::pair<Time, const Binding*>> by_end_;  // each stays where it is in bindings_
     std::unordered_map<IpAddress, std::size_t> per_host_;
     std::vector<BindingName> changed_;
+    std::uint64_t refused_ = 0;
     std::set<std::pair<Time, Tuple>> to_keep_up_;
     std::map<Tuple, Time> kept_up_;  // the flows in it: those that have bindings
     BoundedTable<RequestKey, Request, RequestKey::Hash, RequestKey::Stored> requests_{

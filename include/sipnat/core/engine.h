@@ -78,6 +78,7 @@ struct Counters {
     std::uint64_t broken_digests = 0;    ///< auth-int over a body that was edited
     std::uint64_t unreachable_msrp = 0;  ///< a=path with an inside address, without msrp-cema
     std::uint64_t other_family = 0;      ///< media of another family than their signalling
+    std::uint64_t refused_bindings = 0;  ///< over Settings::bindings or bindings_per_host
     std::uint64_t holes_opened = 0;
     std::uint64_t holes_closed = 0;
 };

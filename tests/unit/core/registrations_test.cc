@@ -269,6 +269,7 @@ TEST_F(Bindings, AreLimitedForAHostAndForAll) {
         }
     }
     EXPECT_EQ(known().size(), 3U);
+    EXPECT_EQ(gateway.engine.counters().refused_bindings, 3U);
 }
 
 }  // namespace
