@@ -285,7 +285,7 @@ void Call::follow_request(const CallMessage& seen, const Patience& patience, Tim
             if (Dialog* dialog = find_dialog(responder_tag(seen))) {
                 dialog->bye_until = now + kTransactionTime;
             }
-            break;
+            return;
         default:
             break;
     }
@@ -381,7 +381,12 @@ void Call::wait_for_transaction(Time now) {
 
 void Call::wait_for_silence(const Patience& patience, Time now) {
     heard = now;
-    deadline = now + (state == State::ringing ? Time::duration(kLongestRinging) : patience.media);
+    if (state == State::ringing) {
+        deadline = now + kLongestRinging;
+    } else {
+        deadline =
+            now + (counted.value_or(0) > 0 ? patience.media : std::min(patience.media, kFirstLook));
+    }
     media_prolongs = true;
 }
 
@@ -394,20 +399,23 @@ bool Call::is_on_hold() const {
             const auto& peer = dialog.remote.agreed;
             if (own.components.empty() || (i < peer.size() && peer[i].rejected)) continue;
             any = true;
-            all_quiet =
-                all_quiet && (own.held || own.quiet || (i < peer.size() && peer[i].quiet));
+            all_quiet = all_quiet && (own.held || own.quiet || (i < peer.size() && peer[i].quiet));
         }
     }
     return any && all_quiet;
 }
 
-bool Call::needs_counters(Time now) const {
-    const bool has_media = !std::ranges::includes(signalling, holes);
-    return media_prolongs && state != State::ended && deadline <= now && has_media;
+bool Call::is_silent(Time now) const {
+    return media_prolongs && state != State::ended && deadline <= now;
+}
+
+bool Call::has_media() const {
+    return !std::ranges::includes(signalling, holes);
 }
 
 void Call::learn_counted(std::optional<std::uint64_t> packets, const Patience& patience, Time now) {
-    const bool is_news = packets && *packets > 0 && packets != counted;
+    // Fewer than before: entries of it have ended meanwhile, which is silence.
+    const bool is_news = packets && *packets > counted.value_or(0);
     const bool had_media = counted.value_or(0) > 0;
     counted = packets;
     deadline = now + patience.media;

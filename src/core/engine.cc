@@ -150,10 +150,12 @@ class Engine::Implementation {
                 book_.erase(*id);
                 continue;
             }
-            if (call.needs_counters(now)) {
+            if (call.is_silent(now) && call.has_media()) {
                 due.idle.push_back({static_cast<std::uint64_t>(*id), media_flows(call)});
                 call.deadline = call.counted_by =
                     now + settings_.media_timeout;  // if nobody answers
+            } else if (call.is_silent(now)) {
+                call.learn_counted(0, patience(), now);
             }
             call.expire(now);
             release(call, now, due.close);

@@ -36,6 +36,9 @@ inline constexpr std::chrono::seconds kTransactionTime{32};
 /// An INVITE without a final answer is given up this long after its last 1xx (RFC 3261 timer C, with
 /// room: that is 3 minutes).
 inline constexpr std::chrono::minutes kLongestRinging{10};
+/// So soon after its answer the media of a call is counted first: conntrack forgets a stream that broke
+/// off 30 s after its last packet.
+inline constexpr std::chrono::seconds kFirstLook{20};
 /// An established call that says nothing for a day, and of whose media not one packet came, is over.
 inline constexpr std::chrono::hours kLongestSilence{24};
 inline constexpr std::size_t kMostDialogs = 16;
@@ -181,9 +184,11 @@ struct Call {
     [[nodiscard]] bool is_settled(const CallMessage& seen) const;
     /// No hole may lead to this remote address.
     void avoid(const IpAddress& address);
-    /// Only the kernel's counters can tell whether it is over.
-    [[nodiscard]] bool needs_counters(Time now) const;
-    /// What they said: nothing if they could not be read, which never means idle. An established call
+    /// Its deadline is up, but that is a guess: the counters of its media tell, if it has any.
+    [[nodiscard]] bool is_silent(Time now) const;
+    /// It has holes of media.
+    [[nodiscard]] bool has_media() const;
+    /// What those said: nothing if they could not be read, which never means idle. An established call
     /// whose packets came to an end is over after `patience.media`, on hold after `patience.hold`, or with
     /// its session timer.
     void learn_counted(std::optional<std::uint64_t> packets, const Patience& patience, Time now);

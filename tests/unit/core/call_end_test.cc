@@ -90,6 +90,25 @@ TEST_F(EstablishedCall, IsOverWhenItsPacketsCameToAnEnd) {
     EXPECT_THAT(show(gateway.wait(1s).close), all_of_it());
 }
 
+TEST(CallWithoutMedia, IsOverAfterADayOfSilence) {
+    Gateway gateway;
+    const auto line = gateway.line();
+    const auto invite = line.out(kAlice.request("INVITE", 1, audio("0.0.0.0", 4000)));
+    (void)line.in(answer(invite.text, 200, "b", audio("0.0.0.0", 7000)));
+    (void)line.out(kAliceInDialog.request("ACK", 1));
+    (void)gateway.wait(24h - 1s);
+    EXPECT_EQ(gateway.engine.calls(), 1U);
+    (void)gateway.wait(1s);
+    EXPECT_EQ(gateway.engine.calls(), 0U);
+}
+
+TEST_F(EstablishedCall, IsNoLessSilentForEntriesThatEnd) {
+    gateway.counted = 200;
+    EXPECT_THAT(gateway.wait(5min).close, IsEmpty());
+    gateway.counted = 100;
+    EXPECT_THAT(show(gateway.wait(5min).close), all_of_it());
+}
+
 TEST_F(EstablishedCall, WhoseMediaMovedIsNotIdleForWhatWasCountedBefore) {
     gateway.counted = 100;
     (void)gateway.wait(5min);
