@@ -311,9 +311,10 @@ class Call:
         ack = self.caller_dialog.request("ACK", cseq=self.caller_dialog.cseq)
         return self._carry(self.caller, ack, self.caller_dialog.next_hop, self.callee).message
 
-    def establish(self, answer: bytes) -> "Call":
+    def establish(self, answer: bytes, provisional: tuple[int, ...] = (180,)) -> "Call":
         self.invite()
-        self.respond(180)
+        for status in provisional:
+            self.respond(status)
         self.answer(answer)
         self.ack()
         return self
