@@ -53,7 +53,8 @@ struct Settings {
     std::size_t calls = 20000;
     std::size_t media_per_host = 4000;  ///< mappings of one inside host, resting ones too
     std::size_t media = 100'000;
-    std::size_t bindings_per_host = 100;  ///< Contacts and Vias on ports of their own, beside calls
+    /// Of registrations, and as many Contacts and Vias on ports of their own, beside calls.
+    std::size_t bindings_per_host = 100;
     std::size_t bindings = 100'000;
 
     bool operator==(const Settings&) const = default;
