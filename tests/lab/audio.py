@@ -14,12 +14,13 @@ class AudioCall:
     """
 
     def __init__(self, caller: UserAgent, caller_media: Media, callee: UserAgent, callee_media: Media, *, to: Endpoint | None = None,
-                 relay: Relay | None = None, **options) -> None:
-        """`options` are further ones of ua.Call's. A relay gets the INVITE, unless `to` says otherwise."""
+                 relay: Relay | None = None, provisional: tuple[int, ...] = (180,), **options) -> None:
+        """`options` are further ones of ua.Call's, `provisional` the responses before the 200. A relay gets the INVITE, unless `to`
+        says otherwise."""
         self.media = {caller: caller_media, callee: callee_media}
         self.told: dict[UserAgent, sdp.Stream] = {}
         self.call = Call(caller, callee, to=to or (relay or callee).endpoint, offer=caller_media.describe(), relay=relay, **options)
-        self.call.establish(callee_media.describe())
+        self.call.establish(callee_media.describe(), provisional)
         self._read(callee, self.call.invite_seen.body)
         self._read(caller, self.call.ok_seen.body)
 

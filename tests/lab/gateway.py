@@ -14,13 +14,16 @@ import json
 import os
 import signal
 import socket
+import struct
 import tempfile
 from pathlib import Path
+from typing import Callable
 
 from lab import netns
 from lab.conntrack import Expectation, Flow, parse_expectations, parse_flows
 from lab.endpoint import Endpoint
 from lab.topology import Network, Node
+from lab.trace import SystemCall
 from lab.wait import DEADLINE, wait_until
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -28,6 +31,7 @@ ARMS = ("route", "none", "kernel", "sipnat")
 MODES = ("expectations", "maps")
 MEDIA_MARK = 1
 """In maps mode: the bit of the ct mark that sipnatd gives to media flows."""
+_NFQNL_MSG_VERDICT = 3 << 8 | 1
 _FAULTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "ThreadSanitizer:")
 
 
@@ -59,9 +63,16 @@ class Arm:
 
     def packets_queued(self) -> int:
         """How many packets this network namespace has queued to user space so far, over all queues."""
+        return self._sum_of_queues(7)
+
+    def packets_waiting(self) -> int:
+        """How many of them have no verdict yet."""
+        return self._sum_of_queues(2)
+
+    def _sum_of_queues(self, column: int) -> int:
         with netns.inside(self.gateway.namespace):
             table = Path("/proc/thread-self/net/netfilter/nfnetlink_queue").read_text()
-        return sum(int(line.split()[7]) for line in table.splitlines())
+        return sum(int(line.split()[column]) for line in table.splitlines())
 
     def expectations(self) -> list[Expectation]:
         return parse_expectations(self.gateway.run("conntrack", "-L", "expect", check=False))
@@ -187,6 +198,27 @@ class SipnatArm(Arm):
         else:
             self.process.kill()
 
+    def kill_before_looking(self, cause: Callable[[], None]) -> None:
+        """kill -9 while the packet that `cause()` sends waits in the queue; the kernel drops what waits there."""
+        assert self.process
+        self.process.signal(signal.SIGSTOP)
+        cause()
+        wait_until(lambda: self.packets_waiting() == 1, "the packet to wait for sipnatd", state=self.packets_waiting)
+        self.process.kill()
+
+    def kill_before_saving(self, cause: Callable[[], None]) -> bool:
+        """kill -9 when what the packet of `cause()` needs is open in the kernel, and the state file is about to say so. False if
+        it has nothing to say; then as kill_before_verdict()."""
+        assert self.process
+        state = self.environment["SIPNAT_STATE"]
+        call = self.process.kill_at(lambda call: call.is_named("write") and call.file() == state or _is_verdict(call), cause)
+        return call.is_named("write")
+
+    def kill_before_verdict(self, cause: Callable[[], None]) -> None:
+        """kill -9 when all is done for the packet of `cause()`, but that the kernel has yet to be told to let it go."""
+        assert self.process
+        self.process.kill_at(_is_verdict, cause)
+
     def reload(self) -> None:
         assert self.process
         self.process.signal(signal.SIGHUP)
@@ -258,6 +290,10 @@ class MapsArm(SipnatArm):
     def state(self) -> list[str]:
         names = ("in", "out", "hairpin", "contacts", "signalling", "media", "streams", "forwarded")
         return [*map(str, self.flows()), *(element for name in names for element in self.elements(name))]
+
+
+def _is_verdict(call: SystemCall) -> bool:
+    return call.is_named("sendto") and struct.unpack_from("=H", call.data(6), 4)[0] == _NFQNL_MSG_VERDICT
 
 
 def _element(json_value: object) -> str:

@@ -10,7 +10,9 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import Iterator, Mapping
+from typing import Callable, Iterator, Mapping
+
+from lab import trace
 
 CLONE_NEWNET = 0x40000000
 FOLDER = Path("/run/netns")
@@ -93,6 +95,12 @@ class Process:
         self.killed = True
         self._process.kill()
         self._process.wait(30)
+
+    def kill_at(self, wanted: Callable[[trace.SystemCall], bool], cause: Callable[[], None]) -> trace.SystemCall:
+        """SIGKILL at the first system call after `cause()` that is wanted; it is not made any more. Returns it."""
+        call = trace.kill_at(self.pid, wanted, cause)
+        self.kill()
+        return call
 
     def kill_child(self) -> None:
         """The same of a program that this one started and waits for (unshare --fork); it ends with it."""
