@@ -19,6 +19,8 @@ namespace {
 constexpr std::size_t kLongestRequest = 4096;
 constexpr timeval kClientPatience{0, 250'000};
 constexpr timeval kServerPatience{5, 0};
+/// A client that a busy machine kept waiting for too long was hung up on, and not heard.
+constexpr int kMostAttempts = 10;
 
 std::optional<sockaddr_un> address_of(const std::string& path) {
     sockaddr_un address{};
@@ -110,7 +112,9 @@ void Server::serve_one(const Answer& answer) {
     (void)send_all(client.number(), answer(request.substr(0, request.find('\n'))));
 }
 
-Result<std::string> ask(const std::string& path, std::string_view request) {
+namespace {
+
+Result<std::string> ask_once(const std::string& path, std::string_view request) {
     constexpr const char* kOperation = "ask sipnatd at";
     const auto address = address_of(path);
     if (!address) return fail_errno(kOperation, path, ENAMETOOLONG);
@@ -133,6 +137,17 @@ Result<std::string> ask(const std::string& path, std::string_view request) {
         reply.append(buffer.data(), static_cast<std::size_t>(length));
     }
     if (reply.empty()) return fail(kOperation, path, "it gave no answer");
+    return reply;
+}
+
+}  // namespace
+
+Result<std::string> ask(const std::string& path, std::string_view request) {
+    auto reply = ask_once(path, request);
+    for (int attempt = 1; attempt < kMostAttempts && !reply; ++attempt) {
+        if (reply.error().code != EPIPE && reply.error().code != ECONNRESET) break;
+        reply = ask_once(path, request);
+    }
     return reply;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -121,6 +122,26 @@ TEST(ControlSocket, AClientThatSaysNothingIsLeftAlone) {
     });
     EXPECT_FALSE(asked);
     EXPECT_EQ(read_all(silent), "") << "and is hung up on";
+}
+
+TEST(ControlSocket, AClientThatWasHungUpOnAsksAgain) {
+    const TempDir folder;
+    const auto address = address_of(folder.file("s"));
+    const Descriptor listening(socket(AF_UNIX, SOCK_STREAM, 0));
+    ASSERT_EQ(bind(listening.number(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
+              0);
+    ASSERT_EQ(listen(listening.number(), 8), 0);
+    std::thread daemon([&] {
+        { const Descriptor unheard(accept(listening.number(), nullptr, nullptr)); }
+        const Descriptor heard(accept(listening.number(), nullptr, nullptr));
+        std::array<char, 16> request{};
+        (void)recv(heard.number(), request.data(), request.size(), 0);
+        (void)send(heard.number(), "answer", 6, 0);
+    });
+    const auto reply = ask(folder.file("s"), "status");
+    daemon.join();
+    ASSERT_TRUE(reply) << reply.error().text();
+    EXPECT_EQ(*reply, "answer");
 }
 
 TEST(ControlSocket, AClientThatGoesAwayIsNoHarm) {
