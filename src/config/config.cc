@@ -427,10 +427,12 @@ void read_limits(Reader& reader, Settings& settings) {
 }
 
 void read_queue(Reader& reader, QueueConfiguration& queue) {
-    reader.section("queue", {"first", "count", "fail_open"});
+    reader.section("queue", {"first", "count", "fail_open", "receive_buffer"});
     reader.integer("queue", "first", 0, kLastQueue, queue.first);
     reader.integer("queue", "count", 1, kMostQueues, queue.count);
     reader.boolean("queue", "fail_open", queue.fail_open);
+    reader.integer("queue", "receive_buffer", kSmallestBuffer, kLargestBuffer,
+                   queue.receive_buffer);
 }
 
 /// What only several settings together can get wrong.

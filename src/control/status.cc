@@ -47,6 +47,7 @@ Status read(const Json& json) {
     json.at("broken_digests").get_to(status.broken_digests);
     json.at("unreachable_msrp").get_to(status.unreachable_msrp);
     json.at("other_family").get_to(status.other_family);
+    json.at("registrations_over_limits").get_to(status.registrations_over_limits);
     for (const auto& [reason, count] : json.at("packets").items()) {
         status.packets.emplace_back(reason, count.get<std::uint64_t>());
     }
@@ -83,6 +84,7 @@ std::string to_json(const Status& status) {
                  {"broken_digests", status.broken_digests},
                  {"unreachable_msrp", status.unreachable_msrp},
                  {"other_family", status.other_family},
+                 {"registrations_over_limits", status.registrations_over_limits},
                  {"packets", packets_json(status)}};
     if (status.expect_max) json["expect_max"] = *status.expect_max;
     return in_one_line(json);
@@ -139,6 +141,11 @@ std::string to_text(const Status& status) {
     if (status.other_family > 0) {
         line("family", fmt::format("{} messages have media of another family than they came over",
                                    status.other_family));
+    }
+    if (status.registrations_over_limits > 0) {
+        line("bindings",
+             fmt::format("{} over limits.bindings: calls do not reach them after a reboot",
+                         status.registrations_over_limits));
     }
     for (const auto& warning : status.warnings)
         line("warning", warning);

@@ -34,6 +34,8 @@ constexpr std::chrono::seconds kSaveRetry{10};
 constexpr std::chrono::seconds kKeepUp{60};
 /// Flows of registrations that could not be made are tried again as often.
 constexpr std::chrono::seconds kMakeAgain{5};
+/// What is lost without a message that could be named is told as often.
+constexpr std::chrono::seconds kNoteLosses{10};
 /// The table that somebody changes again and again is loaded as often.
 constexpr std::chrono::seconds kLoadAgain{5};
 /// How often conntrack is asked which ports masquerade gave to others.
@@ -401,9 +403,31 @@ void Daemon::keep_up(Time now) {
     report(wiring_.gate->keep_up(engine_.media(), now), "keep media mapped");
 }
 
+Daemon::Losses Daemon::losses() const {
+    return {queue_.overruns(), engine_.counters().refused_bindings};
+}
+
+void Daemon::note_losses(Time now) {
+    const auto all = losses();
+    if (all == noted_ || now < note_again_) return;
+    if (const auto more = all.messages - noted_.messages; more > 0) {
+        log(Level::warning,
+            fmt::format("{} messages found the queue full and {} (queue.receive_buffer)", more,
+                        configuration_.queue.fail_open ? "went on unchanged" : "were dropped"));
+    }
+    if (const auto more = all.bindings - noted_.bindings; more > 0) {
+        log(Level::warning, fmt::format("{} registrations are over limits.bindings: calls do not "
+                                        "reach them after a reboot",
+                                        more));
+    }
+    noted_ = all;
+    note_again_ = now + kNoteLosses;
+}
+
 void Daemon::run_timers(Time now) {
     if (make_again_ <= now) make_flows(now);
     keep_up(now);
+    note_losses(now);
     if (look_again_ <= now) learn_foreign_endpoints(now);
     const auto due = engine_.next_due();
     if (!due || *due > now) return;
@@ -533,6 +557,7 @@ int Daemon::poll_timeout(Time now) const {
     if (const auto engine_due = engine_.next_due()) due = std::min(due, *engine_due);
     if (!state_fault_.empty()) due = std::min(due, save_again_);
     if (!missing_.empty()) due = std::min(due, make_again_);
+    if (losses() != noted_) due = std::min(due, note_again_);
     if (table_changed_) due = std::min(due, load_again_);
     if (!to_sweep_.empty() || !to_count_.empty()) due = std::min(due, list_again_);
     const auto wait = std::clamp<std::int64_t>((due - now).count(), 0, 60'000);
@@ -630,6 +655,7 @@ std::string Daemon::status() const {
     status.broken_digests = counters.broken_digests;
     status.unreachable_msrp = counters.unreachable_msrp;
     status.other_family = counters.other_family;
+    status.registrations_over_limits = counters.refused_bindings;
     for (std::size_t i = 0; i < kReasons; ++i) {
         status.packets.emplace_back(to_text(static_cast<Reason>(i)), counters.packets.at(i));
     }

@@ -1,6 +1,7 @@
 // The daemon: one loop around the engine. Decode, decide, carry out, answer.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -60,6 +61,7 @@ class Daemon {
                 const Decision& decision);
     void run_timers(Time now);
     void keep_up(Time now);
+    void note_losses(Time now);
     void look_through_flows();
     void count_idle(Time now);
     void close_pending();
@@ -100,6 +102,14 @@ class Daemon {
     std::vector<IdleQuestion> to_count_;
     Time list_again_{};
     FaultLog fault_log_;
+    struct Losses {
+        std::uint64_t messages = 0;  ///< that the queue had no room for
+        std::uint64_t bindings = 0;  ///< over their limit
+        bool operator==(const Losses&) const = default;
+    };
+    [[nodiscard]] Losses losses() const;
+    Losses noted_;  ///< in the log
+    Time note_again_{};
     std::vector<Hole> to_close_;  ///< after the verdicts of this batch
 };
 

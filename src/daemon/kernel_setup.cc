@@ -91,6 +91,7 @@ Result<netfilter::Queue> open_queue(Mode mode, const config::QueueConfiguration&
     settings.when_full = queue.fail_open ? netfilter::WhenFull::accept : netfilter::WhenFull::drop;
     settings.flows = mode == Mode::expectations ? netfilter::FlowInformation::required
                                                 : netfilter::FlowInformation::absent;
+    settings.receive_buffer = queue.receive_buffer;
     return netfilter::Queue::open(settings);
 }
 

@@ -195,7 +195,8 @@ Result<std::span<const QueuedPacket>> Queue::receive_batch() {
         count = recvmmsg(fd(), impl_->headers.data(), kBatch, MSG_DONTWAIT, nullptr);
     } while (count < 0 && errno == EINTR);
     if (count < 0) {
-        if (errno == EAGAIN) {
+        // Out of memory for an answer to a verdict: that is lost, and nothing else.
+        if (errno == EAGAIN || errno == ENOBUFS) {
             return std::span<const QueuedPacket>{};
         }
         return fail_errno("receive from queue", std::to_string(number(impl_->settings.first)),

@@ -24,11 +24,15 @@ namespace sipnat::config {
 /// Of nat.media_timeout and nat.hold_timeout.
 inline constexpr std::chrono::seconds kShortestTimeout{30};
 inline constexpr std::chrono::hours kLongestTimeout{24};
+/// Of queue.receive_buffer.
+inline constexpr int kSmallestBuffer = 64 << 10;
+inline constexpr int kLargestBuffer = 256 << 20;
 
 struct QueueConfiguration {
     std::uint16_t first = 5060;
     std::uint16_t count = 1;
     bool fail_open = true;
+    int receive_buffer = 8 << 20;  ///< bytes
 
     bool operator==(const QueueConfiguration&) const = default;
 };

@@ -38,6 +38,7 @@ struct Status {
     std::uint64_t broken_digests = 0;
     std::uint64_t unreachable_msrp = 0;
     std::uint64_t other_family = 0;
+    std::uint64_t registrations_over_limits = 0;
     std::vector<std::pair<std::string, std::uint64_t>> packets;  ///< by reason
 
     bool operator==(const Status&) const = default;

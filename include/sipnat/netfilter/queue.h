@@ -62,11 +62,13 @@ enum class FlowInformation : std::uint8_t { required, absent };
 
 struct QueueSettings {
     QueueNumber first{};
-    std::uint16_t count = 1;          ///< queues first … first+count-1, for nft's `queue to A-B`
-    std::uint32_t max_length = 4096;  ///< packets that may wait in each queue
+    std::uint16_t count = 1;  ///< queues first … first+count-1, for nft's `queue to A-B`
+    /// Packets that may wait in each queue: more than the buffer takes. What that refuses has a number,
+    /// and so is missed; what a full queue passes on has none (kernel: __nfqnl_enqueue_packet).
+    std::uint32_t max_length = 1U << 20U;
     WhenFull when_full = WhenFull::accept;
     FlowInformation flows = FlowInformation::required;
-    int receive_buffer = 8 << 20;  ///< bytes of the socket
+    int receive_buffer = 8 << 20;  ///< bytes of the socket; the kernel doubles it
 };
 
 class Queue {

@@ -124,6 +124,12 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
         {"[queue]\ncount = 0\n", "f:2: queue.count: 0 is not from 1 to 16"},
         {"[queue]\ncount = 17\n", "f:2: queue.count: 17 is not from 1 to 16"},
         {"[queue]\nfail_open = \"true\"\n", "f:2: queue.fail_open: has to be true or false"},
+        {"[queue]\nreceive_buffer = 65535\n",
+         "f:2: queue.receive_buffer: 65535 is not from 65536 to 268435456"},
+        {"[queue]\nreceive_buffer = 268435457\n",
+         "f:2: queue.receive_buffer: 268435457 is not from 65536 to 268435456"},
+        {"[queue]\nreceive_buffer = \"8M\"\n",
+         "f:2: queue.receive_buffer: has to be a whole number"},
         {"[queue]\ncount = 2\nfirst = 65535\n", "f:3: queue.first: the last queue is over 65535"},
         // limits
         {"[limits]\ndialogs = 500\n", "f:2: limits.dialogs: has to be a string"},
@@ -289,7 +295,7 @@ TEST(Config, AnEmptyFileIsTheDefaults) {
     EXPECT_EQ(parsed->settings.calls, 20000U);
     EXPECT_EQ(parsed->settings.media_per_host, 4000U);
     EXPECT_EQ(parsed->settings.media, 100000U);
-    EXPECT_EQ(parsed->queue, (QueueConfiguration{5060, 1, true}));
+    EXPECT_EQ(parsed->queue, (QueueConfiguration{5060, 1, true, 8 << 20}));
     EXPECT_EQ(parsed->mode, ModeSetting::automatic);
     EXPECT_EQ(parsed->mark, (MarkConfiguration{0, 0}));
     EXPECT_THAT(parsed->outside, testing::IsEmpty());
@@ -307,6 +313,7 @@ TEST(Config, EverySettingArrives) {
         "mode = \"maps\"\nmark = 0xc0000000\nmask = 0xf0000000\n"
         "media_timeout = \"90s\"\nhold_timeout = \"24h\"\n"
         "[queue]\nfirst = 65520\ncount = 16\nfail_open = false\n"
+        "receive_buffer = 65536\n"
         "[limits]\ndialogs = \"7/7\"\nmedia = \"8/9\"\n"
         "[paths]\nstate = \"/a\"\nsocket = \"/b\"\nruleset = \"/c\"\n"
         "maps_ruleset = \"/d\"\n"
@@ -327,7 +334,8 @@ TEST(Config, EverySettingArrives) {
     EXPECT_TRUE(parsed->gateway_pbx);
     EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::unchanged);
     EXPECT_EQ(parsed->settings.rewrite_request_uri, RewriteRequestUri::unless_digest);
-    EXPECT_EQ(parsed->queue, (QueueConfiguration{65520, 16, false})) << "the last one is 65535";
+    EXPECT_EQ(parsed->queue, (QueueConfiguration{65520, 16, false, 65536}))
+        << "the last one is 65535";
     EXPECT_EQ(parsed->settings.calls_per_host, 7U);
     EXPECT_EQ(parsed->settings.calls, 7U);
     EXPECT_EQ(parsed->settings.media_per_host, 8U);
@@ -387,31 +395,13 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
     const auto parsed = parse(text, kShipped);
     ASSERT_TRUE(parsed) << parsed.error().front().message();
     EXPECT_EQ(*parsed, Configuration{});
-    for (const char* name : {"udp_ports",
-                             "on_malformed",
-                             "media_ports",
-                             "keep_ports",
-                             "media_timeout",
-                             "hold_timeout",
-                             "media_hosts",
-                             "on_no_media",
-                             "gateway_pbx",
-                             "rewrite_request_uri",
-                             "first",
-                             "count",
-                             "fail_open",
-                             "dialogs",
-                             "media",
-                             "state",
-                             "socket",
-                             "ruleset",
-                             "maps_ruleset",
-                             "mode",
-                             "mark",
-                             "mask",
-                             "signalling_source",
-                             "signalling_peers",
-                             "bindings"}) {
+    for (const char* name :
+         {"udp_ports",    "on_malformed", "media_ports", "keep_ports",        "media_timeout",
+          "hold_timeout", "media_hosts",  "on_no_media", "gateway_pbx",       "rewrite_request_uri",
+          "first",        "count",        "fail_open",   "receive_buffer",    "dialogs",
+          "media",        "state",        "socket",      "ruleset",           "maps_ruleset",
+          "mode",         "mark",         "mask",        "signalling_source", "signalling_peers",
+          "bindings"}) {
         EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
         --enabled;
     }
@@ -458,7 +448,7 @@ Checked<Configuration> with_variables(const Variables& variables, Configuration 
 
 TEST(ConfigEnvironment, NothingSetChangesNothing) {
     Configuration base;
-    base.queue = {7, 2, false};
+    base.queue = {7, 2, false, 1 << 20};
     base.paths.state = "/other";
     const auto same = with_variables({}, base);
     ASSERT_TRUE(same);
@@ -477,7 +467,7 @@ TEST(ConfigEnvironment, GoesOverPathsAndQueueOnly) {
     ASSERT_TRUE(changed);
     Configuration expected;
     expected.paths = {"/s", "/k", "/r", "/m"};
-    expected.queue = {0, 16, false};
+    expected.queue = {0, 16, false, 8 << 20};
     EXPECT_EQ(*changed, expected);
 }
 

@@ -38,6 +38,7 @@ Status busy() {
     status.refused_verdicts = 2;
     status.stricter_message = 4;
     status.stricter_sdp = 5;
+    status.registrations_over_limits = 8;
     status.packets = {{"rewritten", 100}, {"malformed", 7}, {"keepalive", 0}};
     return status;
 }
@@ -103,6 +104,7 @@ TEST(StatusText, ShowsWhatThereIs) {
               "messages      0 keepalive\n"
               "queue         1 overruns, 2 refused verdicts\n"
               "libosip2      refused 4 messages and 5 SDP bodies that opened media\n"
+              "bindings      8 over limits.bindings: calls do not reach them after a reboot\n"
               "warning       first\n"
               "warning       second\n");
 }
