@@ -269,6 +269,7 @@ class Engine::Implementation {
 
     void decide(const Packet& packet, Time now) {
         decision_ = {};
+        over_limit_ = false;
         changes_.clear();
         ports_.keep();
         decision_.flow_timeout = gateway_flows_.timeout(packet);
@@ -385,6 +386,8 @@ class Engine::Implementation {
         } else if (const auto& left = ports_.unreached(); left && bodies.empty() && !reached) {
             decision_.reason = left->reason;
             decision_.detail = left->text;
+        } else if (over_limit_) {
+            decision_.reason = Reason::call_limit;
         }
         if (decision_.open.empty()) release_unwanted(now);
     }
@@ -434,6 +437,7 @@ class Engine::Implementation {
             if (!begins_call(packet, perspective, !bodies.empty())) return false;
             id = book_.add(new_call(packet, perspective, now), settings_);
             if (!id) {
+                over_limit_ = true;
                 if (seen.outgoing && !bodies.empty())
                     refuse(perspective, Reason::call_limit, "", refusal);
                 return false;
@@ -855,6 +859,7 @@ class Engine::Implementation {
     // Between handle() and the last settle() of one packet.
     Decision decision_;
     Changes changes_;
+    bool over_limit_ = false;  ///< the message begins a call that is not followed
     std::vector<IpAddress> unroutable_;
     std::optional<Refusal> refused_;
     int attempts_ = 0;

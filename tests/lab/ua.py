@@ -292,7 +292,7 @@ class Call:
         response = self.callee.response(self.invite_seen, status, body=body, tag=tag or f"{self.callee.user}-tag", headers=headers)
         got = self._carry(self.callee, response, response_target(self._arrived), self.caller).message
         if status >= 300:
-            self._carry(self.caller, _failure_ack(self.invite_sent, got), self.to, self.callee)
+            self._carry(self.caller, failure_ack(self.invite_sent, got), self.to, self.callee)
         return got
 
     def answer(self, body: bytes, *, tag: str | None = None, headers: Headers = None) -> Message:
@@ -381,12 +381,12 @@ class Transaction:
         got = self._call._carry(answering, response, response_target(self._arrived), self._by).message
         if self.seen.method == "INVITE" and status >= 200:
             failed = status >= 300
-            ack = _failure_ack(self._sent, got) if failed else self._dialog.request("ACK", cseq=self._dialog.cseq, body=answer)
+            ack = failure_ack(self._sent, got) if failed else self._dialog.request("ACK", cseq=self._dialog.cseq, body=answer)
             self.ack_seen = self._call._carry(self._by, ack, self._dialog.next_hop, answering).message
         return got
 
 
-def _failure_ack(invite: Message, response: Message) -> Message:
+def failure_ack(invite: Message, response: Message) -> Message:
     """Within the transaction: same branch and CSeq, to the same place (RFC 3261 section 17.1.1.3)."""
     ack = replace(invite.without_header("Contact"), start=invite.start.replace("INVITE", "ACK", 1), body=b"")
     ack = ack.with_header("CSeq", invite["CSeq"].replace("INVITE", "ACK")).with_header("To", response["To"])

@@ -31,7 +31,7 @@ enum class Reason : std::uint8_t {
                      ///< SDP alone: headers edited, body as sent
     no_media_port,   ///< the range is used up
     media_refused,   ///< the kernel would not take an expectation
-    call_limit,      ///< limits.dialogs reached: no media for this call
+    call_limit,      ///< limits.dialogs reached: no media for this call, nothing remembered of it
     media_limit,     ///< limits.media reached: no media for this message
     binding_limit,   ///< limits.bindings reached: a Contact on another port stays as sent
     entry_exists,    ///< another flow was quicker with this outside port: dropped, to be resent

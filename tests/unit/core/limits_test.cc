@@ -135,8 +135,12 @@ TEST(CallLimit, ACallFromOutsideIsChargedToItsSender) {
     auto bob = kBob;
     bob.peer_tag.clear();
     (void)line.in(bob.request("INVITE", 1, audio("203.0.113.10", 7000)));
-    (void)line.in(bob.with_call_id("2").request("INVITE", 1, audio("203.0.113.10", 7000)));
+    const auto second =
+        line.in(bob.with_call_id("2").request("INVITE", 1, audio("203.0.113.10", 7000)));
     EXPECT_EQ(gateway.engine.calls(), 1U);
+    EXPECT_EQ(second.decision.reason, Reason::call_limit) << "shown, and forwarded as ever";
+    EXPECT_EQ(second.decision.verdict, Verdict::accept);
+    EXPECT_THAT(second.text, testing::StartsWith("INVITE sip:a@192.168.77.2:5060 "));
     EXPECT_EQ(invite(line, 3).opened.size(), 2U) << "the phone has its own account";
 }
 
