@@ -94,6 +94,19 @@ def _maps() -> bool:
     return able and _TESTS["nft_fib"]() and (_TESTS["nft_queue"]() or _target("NFQUEUE", "--queue-bypass"))
 
 
+def _netem() -> bool:
+    """tc's way to lose, double and reorder packets."""
+    with contextlib.suppress(RuntimeError):
+        netns.run("tc", "qdisc", "add", "dev", "lo", "root", "netem", "loss", "1%", namespace=_SCRATCH)
+        return True
+    return False
+
+
+def _own_kernel() -> bool:
+    """A virtual machine's: what holds for all of a kernel (its clock, conntrack's limits, helpers) may be changed for a while."""
+    return "SIPNAT_OWN_KERNEL" in os.environ
+
+
 def _target(*arguments: str) -> bool:
     """iptables' target, through nft_compat."""
     try:
@@ -110,6 +123,8 @@ _TESTS: dict[str, Callable[[], bool]] = {
     "nft_nat": _ruleset_loads(_chain("masquerade", "type nat hook postrouting priority 100;")),
     "nft_fib": _ruleset_loads(_chain("fib daddr type local accept", "type filter hook prerouting priority 0;")),
     "maps": _maps,
+    "netem": _netem,
+    "own_kernel": _own_kernel,
     "nf_nat_sip": _kernel_symbol("nf_nat_sip", "nf_nat_sdp_media"),
     "sip_helper": _ruleset_loads(_chain('ct helper set "s"', "type filter hook prerouting priority 0;",
                                         'ct helper s {\ntype "sip" protocol udp;\nl3proto ip;\n}')),

@@ -6,6 +6,8 @@
 #
 # /run/vm is the writable share. .boot/ in it holds boot.sh's order (env), and takes the heartbeat and the outcome.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
+# For lab/capabilities.py.
+export SIPNAT_OWN_KERNEL=1
 boot=/run/vm/.boot
 . "$boot/env"
 
