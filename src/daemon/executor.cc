@@ -23,6 +23,12 @@ KernelAnswer refused_expectation(const Error& error) {
     return answer;
 }
 
+KernelAnswer refused_entry(const Error& error) {
+    auto answer = refused(error);
+    if (error.code == ENOMEM) answer.text += " (net.netfilter.nf_conntrack_max is reached)";
+    return answer;
+}
+
 /// The outside ports that these holes are the first, or the last, to use.
 std::vector<Endpoint> guarded(std::span<const Hole> holes) {
     std::vector<Endpoint> endpoints;
@@ -136,7 +142,7 @@ std::optional<KernelAnswer> Executor::make_entry(const EntryRequest& request, st
     auto made = conntrack_.create(entry);
     if (made) return std::nullopt;
     if (made.error().code == EEXIST) return KernelAnswer{Kind::entry_exists, {}, ""};
-    return refused(made.error());
+    return refused_entry(made.error());
 }
 
 KernelAnswer Executor::expect(const std::vector<Hole>& holes) {

@@ -168,6 +168,17 @@ std::vector<std::string> shortages(const netfilter::ExpectationLimits& limits, s
     return texts;
 }
 
+std::optional<std::string> fullness(const netfilter::FlowLimits& limits) {
+    constexpr unsigned kNearly = 20;  // parts, of which one is left
+    if (!limits.count || !limits.most) return std::nullopt;
+    if (*limits.count < *limits.most - *limits.most / kNearly) return std::nullopt;
+    return fmt::format(
+        "conntrack's table is full, or nearly: {} of {} flows (net.netfilter.nf_conntrack_max); "
+        "the "
+        "kernel drops what would be new ones",
+        *limits.count, *limits.most);
+}
+
 std::vector<std::string> warnings_of(Mode mode, const config::Configuration& configuration) {
     std::vector<std::string> warnings;
     if (mode == Mode::expectations) {
@@ -175,6 +186,7 @@ std::vector<std::string> warnings_of(Mode mode, const config::Configuration& con
     } else {
         warn_of_outside(configuration.outside, warnings);
     }
+    if (auto full = fullness(netfilter::flow_limits())) warnings.push_back(*std::move(full));
     const auto forwards = overlapping_forwards(configuration.settings.media_ports);
     if (!forwards) {
         warnings.push_back(forwards.error().text());

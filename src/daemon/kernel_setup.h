@@ -2,6 +2,7 @@
 // Which mode it will be is mode.h's to say.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,9 @@ namespace sipnat::daemon {
 /// What the kernel's limits on expectations fall short of, for so many calls.
 [[nodiscard]] std::vector<std::string> shortages(const netfilter::ExpectationLimits& limits,
                                                  std::size_t calls);
+
+/// What to say of conntrack's table when it has hardly any room left.
+[[nodiscard]] std::optional<std::string> fullness(const netfilter::FlowLimits& limits);
 
 /// What works, but will bite: for `status` and the log.
 [[nodiscard]] std::vector<std::string> warnings_of(Mode mode,

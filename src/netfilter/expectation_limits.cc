@@ -20,4 +20,9 @@ ExpectationLimits expectation_limits() {
             number_in("/sys/module/nf_conntrack/parameters/expect_hashsize")};
 }
 
+FlowLimits flow_limits() {
+    return {number_in("/proc/sys/net/netfilter/nf_conntrack_count"),
+            number_in("/proc/sys/net/netfilter/nf_conntrack_max")};
+}
+
 }  // namespace sipnat::netfilter

@@ -49,6 +49,18 @@ def sysctl(name: str, value: object) -> None:
     Path("/proc/sys", name.replace(".", "/")).write_text(f"{value}\n")
 
 
+@contextlib.contextmanager
+def kernel_sysctl(name: str, value: object) -> Iterator[None]:
+    """Has a sysctl that holds for all of the kernel, in the initial namespace, at `value` for the block's duration."""
+    path = Path("/proc/sys", name.replace(".", "/"))
+    before = path.read_text()
+    path.write_text(f"{value}\n")
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
 def run(*command: str, namespace: str | None = None, stdin: str | None = None, check: bool = True, timeout: float = 60,
         environment: Mapping[str, str] | None = None) -> str:
     """Runs a program to its end and returns what it printed. With `check`, a failure raises with its error output."""

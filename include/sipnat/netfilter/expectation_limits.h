@@ -1,4 +1,4 @@
-// How many expectations this kernel takes, of all helpers and in all network namespaces together.
+// How many expectations this kernel takes, of all helpers and in all network namespaces together; and how many flows.
 #pragma once
 
 #include <optional>
@@ -14,5 +14,11 @@ struct ExpectationLimits {
 
 /// As they are now.
 [[nodiscard]] ExpectationLimits expectation_limits();
+
+struct FlowLimits {
+    std::optional<unsigned> count;  ///< conntrack's entries of this network namespace
+    std::optional<unsigned> most;   ///< net.netfilter.nf_conntrack_max: of each namespace
+};
+[[nodiscard]] FlowLimits flow_limits();
 
 }  // namespace sipnat::netfilter

@@ -33,5 +33,13 @@ TEST(Shortages, OfWhatCantBeReadAreNone) {
     EXPECT_THAT(shortages({}, 20000), IsEmpty());
 }
 
+TEST(Fullness, IsToldWhenATwentiethIsLeft) {
+    EXPECT_EQ(fullness({949, 1000}), std::nullopt);
+    EXPECT_THAT(*fullness({950, 1000}), HasSubstr("950 of 1000 flows"));
+    EXPECT_TRUE(fullness({7, 7}));
+    EXPECT_EQ(fullness({6, 7}), std::nullopt);
+    EXPECT_EQ(fullness({}), std::nullopt) << "can't be read";
+}
+
 }  // namespace
 }  // namespace sipnat::daemon
