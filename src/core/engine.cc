@@ -386,7 +386,8 @@ class Engine::Implementation {
         } else if (const auto& left = ports_.unreached(); left && bodies.empty() && !reached) {
             decision_.reason = left->reason;
             decision_.detail = left->text;
-        } else if (over_limit_) {
+        } else if (over_limit_ && changes_.all().empty()) {
+            // Between two inside hosts the other one's call may be followed, media and all.
             decision_.reason = Reason::call_limit;
         }
         if (decision_.open.empty()) release_unwanted(now);
