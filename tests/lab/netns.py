@@ -72,6 +72,15 @@ def run(*command: str, namespace: str | None = None, stdin: str | None = None, c
     return done.stdout
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that this one started, and theirs."""
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+    return children + [grandchild for child in children for grandchild in descendants(child)]
+
+
 class Process:
     """A program in a namespace. Its output goes to `log`. Whoever starts one stops it; `Network` does so for all of its own."""
 
@@ -122,13 +131,18 @@ class Process:
         self._process.wait(30)
 
     def stop(self, timeout: float = 30) -> int:
-        """SIGTERM, and SIGKILL when that is not heeded. Returns the exit status."""
+        """SIGTERM, and SIGKILL when that is not heeded, to its children as well. Returns the exit status."""
         if self.status() is None:
             self._process.terminate()
             try:
                 self._process.wait(timeout)
             except subprocess.TimeoutExpired:
+                # kamailio's processes wait for each other now and then.
+                children = descendants(self.pid)
                 self.kill()
+                for child in children:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGKILL)
         if self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
