@@ -197,6 +197,45 @@ class Reader {
         place = std::move(addresses);
     }
 
+    /// A list of lists of networks.
+    void network_groups(const char* section, const char* name,
+                        std::vector<std::vector<Network>>& place) {
+        const auto* node = find(section, name);
+        if (node == nullptr) return;
+        const auto full_name = std::string(section) + "." + name;
+        const auto* groups = node->as_array();
+        if (groups == nullptr || groups->size() > kMostNetworks) {
+            fault(node, full_name +
+                            ": has to be a list of groups like [[\"192.168.1.0/24\", "
+                            "\"192.168.2.0/24\"]]");
+            return;
+        }
+        place.clear();
+        for (const auto& group : *groups)
+            networks(group, full_name, true, place.emplace_back());
+    }
+
+    /// IPv6 ones where they may be.
+    void networks(const toml::node& node, const std::string& full_name, bool with_ipv6,
+                  std::vector<Network>& place) {
+        const auto* array = node.as_array();
+        if (array == nullptr || array->empty() || array->size() > kMostNetworks) {
+            fault(&node, full_name + ": has to be a list of 1 to " + std::to_string(kMostNetworks) +
+                             " networks");
+            return;
+        }
+        for (const auto& element : *array) {
+            const auto text = element.value_exact<std::string>();
+            const auto network = text ? Network::parse(*text) : std::nullopt;
+            if (network && (with_ipv6 || network->address().family() == Family::ipv4)) {
+                place.push_back(*network);
+                continue;
+            }
+            fault(&element, full_name + ": " + (text ? quoted(*text) : "an element") + " is not " +
+                                (with_ipv6 ? "a" : "an IPv4") + " network as \"192.168.77.0/24\"");
+        }
+    }
+
     /// The tables of [[name]], in order; each is told its own node.
     template <class Read>
     void tables(const char* name, std::size_t most, Read read) {
@@ -289,24 +328,7 @@ class OutsideReader {
     }
 
     void read_networks(const char* name, std::vector<Network>& place) {
-        const auto* node = table_.get(name);
-        const auto* array = node->as_array();
-        const auto full_name = std::string("outside.") + name;
-        if (array == nullptr || array->empty() || array->size() > kMostNetworks) {
-            reader_.fault(node, full_name + ": has to be a list of 1 to " +
-                                    std::to_string(kMostNetworks) + " networks");
-            return;
-        }
-        for (const auto& element : *array) {
-            const auto text = element.value_exact<std::string>();
-            const auto network = text ? Network::parse(*text) : std::nullopt;
-            if (!network || network->address().family() != Family::ipv4) {
-                reader_.fault(&element, full_name + ": " + (text ? quoted(*text) : "an element") +
-                                            " is not an IPv4 network as \"192.168.77.0/24\"");
-                continue;
-            }
-            place.push_back(*network);
-        }
+        reader_.networks(*table_.get(name), std::string("outside.") + name, false, place);
     }
 
     Reader& reader_;
@@ -371,9 +393,10 @@ void read_timeout(Reader& reader, const char* name, std::chrono::seconds& place)
 
 void read_nat(Reader& reader, Configuration& configuration) {
     auto& settings = configuration.settings;
-    reader.section("nat", {"media_ports", "keep_ports", "on_no_media", "media_hosts", "gateway_pbx",
-                           "rewrite_request_uri", "signalling_source", "signalling_peers", "mode",
-                           "mark", "mask", "media_timeout", "hold_timeout"});
+    reader.section("nat",
+                   {"media_ports", "keep_ports", "on_no_media", "media_hosts", "gateway_pbx",
+                    "rewrite_request_uri", "signalling_source", "signalling_peers", "mode", "mark",
+                    "mask", "media_timeout", "hold_timeout", "local_media", "local_networks"});
     reader.setting<std::string>("nat", "media_ports", "a string",
                                 [&](const std::string& value) -> std::optional<std::string> {
                                     const auto range = parse_media_ports(value);
@@ -404,6 +427,10 @@ void read_nat(Reader& reader, Configuration& configuration) {
                                      {"any", SignallingSource::any}},
                                     settings.signalling_source);
     reader.addresses("nat", "signalling_peers", kMostPeers, settings.signalling_peers);
+    reader.choice<LocalMedia>("nat", "local_media",
+                              {{"direct", LocalMedia::direct}, {"hairpin", LocalMedia::hairpin}},
+                              settings.local_media);
+    reader.network_groups("nat", "local_networks", settings.local_networks);
 }
 
 void read_limits(Reader& reader, Settings& settings) {

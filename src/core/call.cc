@@ -158,9 +158,9 @@ void want_stream(const OwnStream& own, std::size_t index, const Negotiated<Remot
     const auto count = is_muxed(own, index, remote)
                            ? std::min<std::size_t>(1, own.components.size())
                            : own.components.size();
-    const auto want_outbound = [&](std::size_t component, const Endpoint& there) {
+    const auto want_outbound = [&](std::size_t component, const Endpoint& there, Way way) {
         if (component < count && number(there.port) != 0) {
-            wanted.add({own.components[component], there});
+            wanted.add({own.components[component], there, std::nullopt, way});
         }
     };
     for (std::size_t component = 0; component < count; ++component)
@@ -169,11 +169,12 @@ void want_stream(const OwnStream& own, std::size_t index, const Negotiated<Remot
         wanted.add({candidate, std::nullopt});
     for_each_session(remote, [&](const auto& streams) {
         if (index >= streams.size() || wanted.is_full()) return;
-        for (std::size_t component = 0; component < streams[index].components.size(); ++component) {
-            want_outbound(component, streams[index].components[component]);
+        const auto& stream = streams[index];
+        for (std::size_t component = 0; component < stream.components.size(); ++component) {
+            want_outbound(component, stream.components[component], stream.way);
         }
-        for (const auto& [component, there] : streams[index].candidates)
-            want_outbound(component, there);
+        for (const auto& [component, there] : stream.candidates)
+            want_outbound(component, there, Way::nat);
     });
 }
 
@@ -405,6 +406,14 @@ bool Call::is_on_hold() const {
     return any && all_quiet;
 }
 
+bool Call::is_direct() const {
+    return std::ranges::any_of(dialogs, [](const Dialog& dialog) {
+        return std::ranges::any_of(dialog.remote.agreed, [](const RemoteStream& stream) {
+            return stream.way == Way::direct && !stream.rejected;
+        });
+    });
+}
+
 bool Call::is_silent(Time now) const {
     return media_prolongs && state != State::ended && deadline <= now;
 }
@@ -423,8 +432,9 @@ void Call::learn_counted(std::optional<std::uint64_t> packets, const Patience& p
     if (!packets || is_news) return;
     Time over = now;
     if (state == State::established) {
-        over = heard + (!had_media ? Time::duration(kLongestSilence)
-                                   : (is_on_hold() ? patience.hold : patience.media));
+        over =
+            heard + (!had_media || is_direct() ? Time::duration(kLongestSilence)
+                                               : (is_on_hold() ? patience.hold : patience.media));
         if (session_until) over = std::min(over, *session_until);
     }
     if (over <= now) {

@@ -60,14 +60,20 @@ std::string_view to_text(Place place) {
 }
 
 std::string_view to_text(Why why) {
-    static constexpr std::array<std::string_view, 6> kTexts{
+    static constexpr std::array<std::string_view, 7> kTexts{
         "the sender's own endpoint, as the other side sees it",
         "the receiver, as it really is",
         "the text that the receiver wrote itself",
         "where the stream is received, seen from outside",
         "the outside port of the stream",
+        "where another inside party receives the stream",
         "the body has another length now"};
     return name_of(kTexts, why);
+}
+
+std::string_view to_text(Way way) {
+    static constexpr std::array<std::string_view, 3> kNames{"nat", "direct", "hairpin"};
+    return name_of(kNames, way);
 }
 
 Expectation to_expectation(const Hole& hole) {

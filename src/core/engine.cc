@@ -16,6 +16,7 @@
 #include "core/further_ports.h"
 #include "core/gateway_flows.h"
 #include "core/header_rewriter.h"
+#include "core/local_media.h"
 #include "core/media_plan.h"
 #include "core/registrations.h"
 #include "core/second_opinion.h"
@@ -120,6 +121,7 @@ class Engine::Implementation {
     Decision handle(const Packet& packet, Time now) {
         attempts_ = 0;
         unroutable_.clear();
+        apart_.clear();
         refused_.reset();
         ports_.begin();
         decide(packet, now);
@@ -320,6 +322,7 @@ class Engine::Implementation {
         const auto read = read_bodies(message, scratch);
         if (!read) refusal = Refusal{Reason::malformed_sdp, read.error()};
         const auto bodies = read ? Bodies(*read) : Bodies();
+        read_local_media(view, bodies, message.text(), forwarded);
         std::span<const OwnStream> own;
         bool reached = false;
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
@@ -390,7 +393,38 @@ class Engine::Implementation {
             // Between two inside hosts the other one's call may be followed, media and all.
             decision_.reason = Reason::call_limit;
         }
-        if (decision_.open.empty()) release_unwanted(now);
+        if (!decision_.needs_kernel()) release_unwanted(now);
+    }
+
+    /// What the receiver is told of other inside parties' media, and how it gets there.
+    void read_local_media(const NatView& view, Bodies bodies, std::string_view text,
+                          bool forwarded) {
+        local_.clear();
+        const auto& receiver = view.receiver;
+        const bool is_told = forwarded && receiver.inside && receiver.translated();
+        if (!is_told || view.sender.translated() || bodies.empty()) return;
+        read_local_streams(bodies, text, media_, local_);
+        for (auto& stream : local_) {
+            if (stream.way == Way::nat) continue;
+            if (stream.can_be_direct && may_be_direct(receiver.real.address, stream.host)) {
+                stream.way = Way::direct;
+            } else if (stream.host.family() != Family::ipv4) {
+                stream.way = Way::nat;  // no map leads back in
+            }
+        }
+    }
+
+    bool may_be_direct(const IpAddress& receiver, const IpAddress& host) {
+        if (settings_.local_media != LocalMedia::direct || std::ranges::count(apart_, host) > 0) {
+            return false;
+        }
+        const Neighbours question{receiver, host};
+        if (host == receiver || share_networks(settings_, receiver, host) ||
+            std::ranges::count(decision_.neighbours, question) > 0) {
+            return true;
+        }
+        decision_.neighbours.push_back(question);
+        return true;
     }
 
     std::vector<FurtherPort> rewrite(const sip::Message& message, const Names& names,
@@ -413,6 +447,7 @@ class Engine::Implementation {
         if (view.receiver.translated()) {
             rewrite_remote_candidates(bodies, message.text(), view.receiver, media_,
                                       decision_.edits);
+            rewrite_local_streams(bodies, message.text(), local_, media_, decision_.edits);
         }
         if (decision_.edits.size() == headers) return;
         set_content_lengths(message, decision_.edits, scratch);
@@ -465,7 +500,7 @@ class Engine::Implementation {
             }
         } else if (describes && !seen.outgoing && !refusal) {
             read_remote_streams(bodies, seen.message.text(), perspective.peer, perspective.inside,
-                                peer_);
+                                local_, media_, peer_);
             call.follow(seen, std::nullopt, peer_, patience(), now);
         } else {
             call.follow(seen, std::nullopt, std::nullopt, patience(), now);
@@ -720,7 +755,10 @@ class Engine::Implementation {
             decision_.reason = Reason::entry_exists;
             return false;
         }
-        if (asked_for_signalling && !ports_.leaves_all() && (exhausted || is_about_ports(answer))) {
+        if (answer.kind == KernelAnswer::Kind::not_neighbours) {
+            apart_.push_back(answer.endpoint.address);
+        } else if (asked_for_signalling && !ports_.leaves_all() &&
+                   (exhausted || is_about_ports(answer))) {
             ports_.leave_all(answer.text);
         } else if (answer.kind == KernelAnswer::Kind::port_taken && !exhausted) {
             for (const auto transport : {Transport::udp, Transport::tcp}) {
@@ -856,12 +894,15 @@ class Engine::Implementation {
     // What one message says of its streams, kept for the memory in them.
     std::vector<OwnStream> own_;
     std::vector<RemoteStream> peer_;
+    std::vector<LocalStream> local_;
 
     // Between handle() and the last settle() of one packet.
     Decision decision_;
     Changes changes_;
     bool over_limit_ = false;  ///< the message begins a call that is not followed
     std::vector<IpAddress> unroutable_;
+    std::vector<IpAddress>
+        apart_;  ///< inside hosts that the receiver reaches through the gateway only
     std::optional<Refusal> refused_;
     int attempts_ = 0;
 };

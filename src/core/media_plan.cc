@@ -3,26 +3,15 @@
 #include <algorithm>
 #include <string>
 
+#include "core/sdp_streams.h"
+
 namespace sipnat {
 
 namespace {
 
 constexpr std::uint16_t kMostPairs = 8;  // of a remote party
 constexpr std::size_t kUsualComponents = 2;
-constexpr int kLastPort = 65535;
 constexpr std::size_t kMostRemoteCandidates = 8;  // of one stream: two expectations a host are many
-
-bool starts_with(std::string_view text, std::string_view prefix) {
-    return text.substr(0, prefix.size()) == prefix;
-}
-
-bool contains_rtp(std::string_view protocol) {
-    return protocol.find("RTP/") != std::string_view::npos;
-}
-
-Transport transport_of(std::string_view protocol) {
-    return starts_with(protocol, "TCP") ? Transport::tcp : Transport::udp;
-}
 
 ExpectClass class_of(std::string_view kind) {
     if (kind == "audio") return ExpectClass::audio;
@@ -37,17 +26,6 @@ bool is(const sdp::Connection* connection, const IpAddress& address) {
     return connection != nullptr && connection->parsed == address;
 }
 
-/// The RTCP port of the pair that begins at `first`; the explicit one counts for the first pair.
-Port rtcp_port(const sdp::Media& media, int pair) {
-    if (pair == 0 && media.rtcp_port_text) return media.rtcp_port;
-    return above(media.port, 2 * pair + 1);
-}
-
-/// Of m=audio 4000/8. More than a message may have are refused, however many.
-int pairs_of(const sdp::Media& media) {
-    return std::min<int>(media.count, kMostComponents + 1);
-}
-
 /// Ports past 65535 don't exist; those under 1024 are placeholders or servers. Nobody connects to who is
 /// active; over UDP that is only who speaks first (RFC 4145 4, RFC 8842 5.3).
 bool can_open(const sdp::Media& media, Transport transport, bool rtp) {
@@ -55,26 +33,6 @@ bool can_open(const sdp::Media& media, Transport transport, bool rtp) {
     if (media.port < kFirstUserPort || connects) return false;
     const int last = number(media.port) + (rtp ? 2 * (pairs_of(media) - 1) : 0);
     return last <= kLastPort;
-}
-
-/// RTP on the last port of all has none above it: muxed, or without RTCP.
-bool has_rtcp(const sdp::Media& media, int pair) {
-    if (media.rtcp_mux_only) return false;
-    const bool is_explicit = pair == 0 && media.rtcp_port_text;
-    return is_explicit || number(media.port) + 2 * pair + 1 <= kLastPort;
-}
-
-/// Calls `visit` with the port of each component: RTP, RTCP, RTP, …; one for what is not RTP.
-template <class Visit>
-void for_each_port(const sdp::Media& media, std::string_view text, Visit visit) {
-    if (!contains_rtp(media.protocol.in(text))) {
-        visit(media.port);
-        return;
-    }
-    for (int pair = 0; pair < pairs_of(media); ++pair) {
-        visit(above(media.port, 2 * pair));
-        if (has_rtcp(media, pair)) visit(rtcp_port(media, pair));
-    }
 }
 
 void add_inside_components(const sdp::Media& line, std::string_view text, const Party& owner,
@@ -112,11 +70,6 @@ std::optional<MediaKey> key_of(const sdp::Location& at, Transport transport,
                                const MediaOwner& owner) {
     if (!owner.has(at.parsed) || !owner.may_open(*at.parsed, transport)) return std::nullopt;
     return MediaKey{owner.party().shown.address, transport, {*at.parsed, at.port}};
-}
-
-/// Nobody connects to it there: the address is edited, the port stays.
-bool is_placeholder(const sdp::Candidate& candidate) {
-    return candidate.active || candidate.at.port < kFirstUserPort;
 }
 
 void add_candidates(const sdp::Media& line, const MediaOwner& owner, OwnStream& stream) {
@@ -177,7 +130,7 @@ void read_own_stream(const sdp::Media& line, const sdp::Connection* connection,
 
 void read_remote_stream(const sdp::Media& line, const sdp::Connection* connection,
                         std::string_view text, const Party& peer, const Party& inside,
-                        RemoteStream& stream) {
+                        const LocalStream& local, const MediaTable& media, RemoteStream& stream) {
     stream.components.clear();
     stream.candidates.clear();
     stream.mux = line.rtcp_mux;
@@ -193,6 +146,14 @@ void read_remote_stream(const sdp::Media& line, const sdp::Connection* connectio
     if (rtcp && rtcp->parsed && stream.components.size() > 1) {
         stream.components[1].address = *rtcp->parsed;
     }
+    stream.way = local.way;
+    if (local.way != Way::nat) {
+        for (auto& endpoint : stream.components) {
+            const auto at = inside_of(endpoint, media);
+            if (!at || local.way == Way::direct) endpoint = at.value_or(Endpoint{});
+        }
+        return;
+    }
     for (auto& endpoint : stream.components) {
         if (!may_be_reached(endpoint, peer, inside)) endpoint.port = Port{0};
     }
@@ -204,22 +165,6 @@ void read_remote_stream(const sdp::Media& line, const sdp::Connection* connectio
         if (!counts || !may_be_reached(at, peer, inside)) continue;
         stream.candidates.push_back({candidate.component - std::size_t{1}, at});
     }
-}
-
-/// Calls `visit(line, connection)` for each m= line of all bodies.
-template <class Visit>
-void for_each_stream(Bodies bodies, Visit visit) {
-    for (const auto& session : bodies) {
-        for (std::size_t i = 0; i < session.media.size(); ++i)
-            visit(session.media[i], session.connection_of(i));
-    }
-}
-
-std::size_t count_streams(Bodies bodies) {
-    std::size_t count = 0;
-    for (const auto& session : bodies)
-        count += session.media.size();
-    return count;
 }
 
 class SdpRewriter {
@@ -317,13 +262,16 @@ void read_own_streams(Bodies bodies, std::string_view text, const MediaOwner& ow
 }
 
 void read_remote_streams(Bodies bodies, std::string_view text, const Party& peer,
-                         const Party& inside, std::vector<RemoteStream>& streams) {
+                         const Party& inside, std::span<const LocalStream> local,
+                         const MediaTable& media, std::vector<RemoteStream>& streams) {
     streams.resize(std::min(count_streams(bodies), sdp::kMostMedia));
     auto stream = streams.begin();
+    auto next_local = local.begin();
     std::size_t components = 0;
     for_each_stream(bodies, [&](const sdp::Media& line, const sdp::Connection* connection) {
         if (stream == streams.end()) return;
-        read_remote_stream(line, connection, text, peer, inside, *stream);
+        const auto& of_line = next_local == local.end() ? LocalStream{} : *next_local++;
+        read_remote_stream(line, connection, text, peer, inside, of_line, media, *stream);
         components += stream->components.size();
         if (components > kMostComponents) *stream = {};  // it gets no way out
         ++stream;

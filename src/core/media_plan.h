@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "core/bodies.h"
+#include "core/local_media.h"
+#include "core/sdp_streams.h"
 #include "sipnat/core/call.h"
 #include "sipnat/core/decision.h"
 #include "sipnat/core/media_table.h"
@@ -15,9 +17,6 @@
 #include "sipnat/sdp/session.h"
 
 namespace sipnat {
-
-/// No SDP of a real phone asks for more; one that does gets no media.
-inline constexpr std::size_t kMostComponents = 32;
 
 /// What may stand in the SDP of one inside party: its own address, and those of further hosts whose
 /// media it announces (nat.media_hosts; NATed parties only).
@@ -44,9 +43,11 @@ void read_own_streams(Bodies bodies, std::string_view text, const MediaOwner& ow
 
 /// Where `peer` receives, in the place of what `streams` held. Endpoints that no hole may lead to
 /// have port 0: not a unicast address, loopback, link-local, our own side of the NAT, ports under
-/// 1024, and private addresses other than that which the signalling comes from.
+/// 1024, and private addresses other than that which the signalling comes from. `local` tells which
+/// of them are another inside party's.
 void read_remote_streams(Bodies bodies, std::string_view text, const Party& peer,
-                         const Party& inside, std::vector<RemoteStream>& streams);
+                         const Party& inside, std::span<const LocalStream> local,
+                         const MediaTable& media, std::vector<RemoteStream>& streams);
 
 struct Claim {
     Endpoint endpoint;

@@ -11,7 +11,7 @@ namespace {
 
 auto use_of(Mapping& mapping, const HoleKey& key) {
     return std::ranges::find_if(mapping.uses, [&key](const Mapping::Use& use) {
-        return use.remote == key.remote && use.from == key.from;
+        return use.remote == key.remote && use.from == key.from && use.way == key.way;
     });
 }
 
@@ -154,7 +154,7 @@ bool MediaTable::acquire(const HoleKey& key) {
         ++use->users;
         return false;
     }
-    mapping.uses.push_back({key.remote, key.from, 1});
+    mapping.uses.push_back({key.remote, key.from, key.way, 1});
     return true;
 }
 
@@ -189,13 +189,15 @@ Hole MediaTable::hole(const HoleKey& key) const {
     hole.transport = key.mapping.transport;
     hole.media = mapping.media;
     hole.inside = key.mapping.inside;
-    hole.outside = mapping.outside;
+    hole.outside = key.way == Way::direct ? key.mapping.inside : mapping.outside;
     hole.remote = key.remote;
     hole.from = key.from;
-    hole.shares_port =
-        !key.remote && std::ranges::any_of(mapping.uses, [&key](const Mapping::Use& use) {
-            return !use.remote && use.from != key.from;
-        });
+    hole.way = key.way;
+    hole.shares_port = std::ranges::any_of(mapping.uses, [&key](const Mapping::Use& use) {
+        if (!key.remote) return !use.remote && use.from != key.from;
+        return key.way == Way::hairpin && use.way == Way::hairpin && use.remote != key.remote &&
+               use.remote->address == key.remote->address;
+    });
     return hole;
 }
 

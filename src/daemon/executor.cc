@@ -58,6 +58,10 @@ std::vector<netfilter::SetElement> elements(
     return set;
 }
 
+bool is_expected(const Hole& hole) {
+    return hole.way != Way::hairpin;
+}
+
 std::vector<Expectation> to_expectations(const std::vector<Hole>& holes) {
     std::vector<Expectation> expectations;
     expectations.reserve(holes.size());
@@ -65,16 +69,42 @@ std::vector<Expectation> to_expectations(const std::vector<Hole>& holes) {
     return expectations;
 }
 
+/// What comes to the receiver's outside port is expected by the receiver's call, and has the sender's
+/// inside endpoint as its source: that expectation has no pair. A map gives it the outside one.
+netfilter::NatElement hairpin_element(const Hole& hole) {
+    return {netfilter::NatSet::hairpin, hole.inside, hole.outside,
+            hole.remote->address,       "",          std::nullopt};
+}
+
+std::vector<netfilter::NatElement> hairpin_elements(std::span<const Hole> holes) {
+    std::vector<netfilter::NatElement> elements;
+    for (const auto& hole : holes) {
+        const bool is_first_or_last = hole.way == Way::hairpin && !hole.shares_port;
+        const auto element = is_first_or_last ? std::optional(hairpin_element(hole)) : std::nullopt;
+        // Two of one message, to one outside address.
+        if (element && std::ranges::count(elements, *element) == 0) elements.push_back(*element);
+    }
+    return elements;
+}
+
+/// Between two of our outside endpoints, whoever opened it.
+bool is_hairpin(const FlowEntry& flow, const Hole& hole) {
+    const auto& [original, reply] = flow.tuples;
+    const bool opened_inside = original.source == hole.inside;
+    return (opened_inside ? reply : original).destination == hole.outside;
+}
+
 }  // namespace
 
 Executor::Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
                    netfilter::Routes routes, netfilter::MediaGuard guard,
-                   netfilter::EndpointSet signalling)
+                   netfilter::EndpointSet signalling, netfilter::NatMaps hairpin)
     : conntrack_(std::move(conntrack)),
       expectations_(std::move(expectations)),
       routes_(std::move(routes)),
       guard_(std::move(guard)),
-      signalling_(std::move(signalling)) {}
+      signalling_(std::move(signalling)),
+      hairpin_(std::move(hairpin)) {}
 
 Result<Executor> Executor::open() {
     auto conntrack = netfilter::Conntrack::open();
@@ -87,8 +117,10 @@ Result<Executor> Executor::open() {
     if (!guard) return tl::unexpected(guard.error());
     auto signalling = netfilter::EndpointSet::open(netfilter::kSignallingSet);
     if (!signalling) return tl::unexpected(signalling.error());
+    auto hairpin = netfilter::NatMaps::open(netfilter::kTable);
+    if (!hairpin) return tl::unexpected(hairpin.error());
     return Executor(*std::move(conntrack), *std::move(expectations), *std::move(routes),
-                    *std::move(guard), *std::move(signalling));
+                    *std::move(guard), *std::move(signalling), *std::move(hairpin));
 }
 
 KernelAnswer Executor::open_holes(const Decision& decision, std::uint32_t mark) {
@@ -121,6 +153,12 @@ KernelAnswer Executor::open_guarded(const Decision& decision, std::uint32_t mark
     }
     auto answer = expect(decision.open);
     if (answer.kind != Kind::done) return answer;
+    const auto hairpins = hairpin_elements(decision.open);
+    if (!hairpins.empty()) {
+        // Without it the media comes all the same, from an address that the receiver was not told.
+        auto done = hairpin_.update({hairpins, hairpins});
+        if (!done) answer.text = done.error().text();
+    }
     // The holes are open; what ran ahead of them can't be a reason to close them again.
     if (auto done = forget_early_media(decision.open); !done) answer.text = done.error().text();
     return answer;
@@ -145,7 +183,9 @@ std::optional<KernelAnswer> Executor::make_entry(const EntryRequest& request, st
     return refused_entry(made.error());
 }
 
-KernelAnswer Executor::expect(const std::vector<Hole>& holes) {
+KernelAnswer Executor::expect(std::span<const Hole> all) {
+    std::vector<Hole> holes;
+    std::ranges::copy_if(all, std::back_inserter(holes), is_expected);
     const auto expectations = to_expectations(holes);
     for (std::size_t attempt = 0; attempt <= holes.size(); ++attempt) {
         const auto made = expectations_.create_all(expectations);
@@ -172,8 +212,14 @@ KernelAnswer Executor::expect(const std::vector<Hole>& holes) {
 /// refresh that, and expectations are looked up for new flows only.
 Result<void> Executor::forget_early_media(const std::vector<Hole>& holes) {
     for (const auto& hole : holes) {
-        if (!hole.remote) continue;
+        if (!hole.remote || hole.way == Way::direct) continue;
         const Tuple there{hole.inside, *hole.remote, hole.transport};
+        if (hole.way == Way::hairpin) {
+            auto done = conntrack_.remove_if(
+                there, [&](const FlowEntry& flow) { return !is_hairpin(flow, hole); });
+            if (!done) return tl::unexpected(done.error());
+            continue;
+        }
         const Tuple back{*hole.remote, hole.outside, hole.transport};
         // An expected one by another port is left from a call that ended just before a restart.
         const auto is_other = [&](const FlowEntry& flow) {
@@ -192,7 +238,12 @@ Result<void> Executor::forget_early_media(const std::vector<Hole>& holes) {
 Result<void> Executor::close_holes(std::span<const Hole> holes) {
     Result<void> result;
     for (const auto& hole : holes) {
+        if (!is_expected(hole)) continue;
         if (auto done = expectations_.remove(to_expectation(hole)); !done) result = done;
+    }
+    const auto hairpins = hairpin_elements(holes);
+    if (!hairpins.empty()) {
+        if (auto done = hairpin_.update({hairpins, {}}); !done) result = done;
     }
     const auto signalling = guarded_signalling(holes);
     if (!signalling.empty()) {
@@ -254,7 +305,8 @@ Result<void> Executor::renew_if(const MediaTable& media,
     for (const auto& [key, mapping] : media.mappings()) {
         if (!condition(mapping)) continue;
         for (const auto& use : mapping.uses) {
-            needed.push_back(to_expectation(media.hole({key, use.remote, use.from})));
+            const auto hole = media.hole({key, use.remote, use.from, use.way});
+            if (is_expected(hole)) needed.push_back(to_expectation(hole));
         }
     }
     return expectations_.renew(needed);
@@ -266,8 +318,10 @@ Result<void> Executor::put_again(const MediaTable& media) {
     for (const auto* set : {netfilter::kMediaSet, netfilter::kSignallingSet}) {
         flush += "flush set inet " + std::string(netfilter::kTable) + " " + set + "\n";
     }
+    flush += "flush map inet " + std::string(netfilter::kTable) + " hairpin\n";
     if (auto done = netfilter::run_ruleset(flush, netfilter::RulesetMode::load); !done) return done;
     std::vector<netfilter::SetElement> ports, signalling;
+    std::vector<Hole> hairpins;
     for (const auto& [key, mapping] : media.mappings()) {
         if (key.inside == mapping.outside || key.transport != Transport::udp) continue;
         const auto lifetime = mapping.uses.empty() ? std::optional(kRest) : std::nullopt;
@@ -275,9 +329,15 @@ Result<void> Executor::put_again(const MediaTable& media) {
         if (mapping.media == ExpectClass::signalling && !lifetime) {
             signalling.push_back({mapping.outside, std::nullopt});
         }
+        for (const auto& use : mapping.uses) {
+            if (use.way != Way::hairpin) continue;
+            hairpins.push_back(media.hole({key, use.remote, use.from, use.way}));
+            hairpins.back().shares_port = false;
+        }
     }
     if (auto done = guard_.update({}, ports); !done) return done;
-    return signalling_.update({}, signalling);
+    if (auto done = signalling_.update({}, signalling); !done) return done;
+    return hairpin_.update({{}, hairpin_elements(hairpins)});
 }
 
 /// Those that no call of ours has. If the state file does not tell, perhaps of calls that are up.
@@ -285,7 +345,7 @@ Result<std::vector<Expectation>> Executor::unknown_expectations(const MediaTable
     std::set<Tuple> known;
     for (const auto& [key, mapping] : media.mappings()) {
         for (const auto& use : mapping.uses) {
-            known.insert(to_expectation(media.hole({key, use.remote, use.from})).match);
+            known.insert(to_expectation(media.hole({key, use.remote, use.from, use.way})).match);
         }
     }
     auto expectations = expectations_.dump();

@@ -19,6 +19,7 @@
 #include "daemon/media_gate.h"
 #include "sipnat/netfilter/conntrack.h"
 #include "sipnat/netfilter/expectation.h"
+#include "sipnat/netfilter/nat_maps.h"
 #include "sipnat/netfilter/route.h"
 #include "sipnat/netfilter/ruleset.h"
 
@@ -46,12 +47,12 @@ class Executor : public MediaGate {
   private:
     Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
              netfilter::Routes routes, netfilter::MediaGuard guard,
-             netfilter::EndpointSet signalling);
+             netfilter::EndpointSet signalling, netfilter::NatMaps hairpin);
 
     [[nodiscard]] KernelAnswer open_guarded(const Decision& decision, std::uint32_t mark);
     [[nodiscard]] std::optional<KernelAnswer> make_entry(const EntryRequest& request,
                                                          std::uint32_t mark);
-    [[nodiscard]] KernelAnswer expect(const std::vector<Hole>& holes);
+    [[nodiscard]] KernelAnswer expect(std::span<const Hole> all);
     [[nodiscard]] Result<void> forget_early_media(const std::vector<Hole>& holes);
     [[nodiscard]] Result<void> renew_if(const MediaTable& media,
                                         const std::function<bool(const Mapping&)>& condition);
@@ -62,6 +63,7 @@ class Executor : public MediaGate {
     netfilter::Routes routes_;
     netfilter::MediaGuard guard_;
     netfilter::EndpointSet signalling_;
+    netfilter::NatMaps hairpin_;
     bool entry_made_ = false;
     Knowledge knowledge_ = Knowledge::some_calls;
 };

@@ -30,6 +30,16 @@ Result<bool> is_beside_the_peer(const Hole& hole, netfilter::Routes& routes) {
     return remote->output == peer->output;
 }
 
+Result<bool> are_neighbours(const Neighbours& hosts, netfilter::Routes& routes) {
+    const auto one = routes.lookup(hosts.receiver);
+    if (!one) return tl::unexpected(one.error());
+    const auto other = routes.lookup(hosts.host);
+    if (!other) return tl::unexpected(other.error());
+    const bool both =
+        one->type == netfilter::RouteType::unicast && other->type == netfilter::RouteType::unicast;
+    return both && one->output == other->output;
+}
+
 /// Whose media a flow is, by either side's first packet.
 class MediaOwners {
   public:
@@ -71,7 +81,15 @@ KernelAnswer refused(const Error& error) {
 }
 
 std::optional<KernelAnswer> find_obstacle(const Decision& decision, netfilter::Routes& routes) {
+    for (const auto& hosts : decision.neighbours) {
+        const auto are = are_neighbours(hosts, routes);
+        if (!are || !*are) {
+            return KernelAnswer{
+                Kind::not_neighbours, {hosts.host, Port{}}, are ? "" : are.error().text()};
+        }
+    }
     for (const auto& hole : decision.open) {
+        if (hole.remote && hole.way != Way::nat) continue;
         if (hole.remote) {
             const auto beside = is_beside_the_peer(hole, routes);
             if (!beside) return refused(beside.error());

@@ -215,7 +215,7 @@ Result<std::vector<NatElement>> MapGate::stale_elements(const std::vector<Hole>&
 /// and maps are looked up for new flows only.
 Result<void> MapGate::forget_early_media(const std::vector<Hole>& holes) {
     for (const auto& hole : holes) {
-        if (!hole.remote || hole.transport != Transport::udp) continue;
+        if (!hole.remote || hole.transport != Transport::udp || hole.way != Way::nat) continue;
         const Tuple there{hole.inside, *hole.remote, hole.transport};
         const Tuple back{*hole.remote, hole.outside, hole.transport};
         // The same flow, whoever opened it, has these two as its tuples.

@@ -111,7 +111,7 @@ std::vector<control::MediaMapping> report_media(const MediaTable& media) {
             mapping->master.text(),
         });
         for (const auto& use : mapping->uses)
-            one.remote.push_back(remote_text(media.hole({*key, use.remote, use.from})));
+            one.remote.push_back(remote_text(media.hole({*key, use.remote, use.from, use.way})));
     }
     return shown;
 }

@@ -30,7 +30,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kMagic = "sipnat-state";
-constexpr int kVersion = 6;
+constexpr int kVersion = 7;
 /// Below this a file is not worth replacing.
 constexpr std::uint64_t kWorthReplacing = 1U << 20U;
 
@@ -156,7 +156,7 @@ void put(std::string& out, const MediaKey& key) {
 }
 
 void put(std::string& out, const HoleKey& key) {
-    put_list(out, key.mapping, key.remote, key.from);
+    put_list(out, key.mapping, key.remote, key.from, key.way);
 }
 
 void put(std::string& out, const TransactionId& transaction) {
@@ -174,7 +174,8 @@ void put(std::string& out, const RemoteStream::Candidate& candidate) {
 
 void put(std::string& out, const RemoteStream& stream) {
     put_object(out, "components", stream.components, "mux", stream.mux, "candidates",
-               stream.candidates, "rejected", stream.rejected, "quiet", stream.quiet);
+               stream.candidates, "way", stream.way, "rejected", stream.rejected, "quiet",
+               stream.quiet);
 }
 
 template <class Stream>
@@ -295,6 +296,7 @@ std::vector<HoleKey> hole_keys_of(const Json& json) {
         auto& key = keys.emplace_back(HoleKey{media_key_of(hole.at(0)), std::nullopt});
         if (!hole.at(1).is_null()) key.remote = endpoint_of(hole.at(1));
         if (!hole.at(2).is_null()) key.from = address_of(hole.at(2));
+        key.way = enum_of(hole.at(3), Way::hairpin);
     }
     return keys;
 }
@@ -322,6 +324,7 @@ void read(const Json& json, RemoteStream& stream) {
     for (const auto& candidate : json.at("candidates")) {
         stream.candidates.push_back({candidate.at(0), endpoint_of(candidate.at(1))});
     }
+    stream.way = enum_of(json.at("way"), Way::hairpin);
     stream.rejected = json.at("rejected");
     stream.quiet = json.at("quiet");
 }

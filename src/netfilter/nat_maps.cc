@@ -15,8 +15,8 @@ namespace {
 
 constexpr const char* kQueueChain = "to_sipnatd";
 
-std::string table_text() {
-    return std::string("inet ") + kMapTable;
+std::string table_text(const std::string& table = kMapTable) {
+    return "inet " + table;
 }
 
 }  // namespace
@@ -27,16 +27,17 @@ void NatChanges::append(NatChanges more) {
 }
 
 struct NatMaps::Impl {
-    explicit Impl(Socket opened) : socket(std::move(opened)) {}
+    Impl(Socket opened, const char* name) : socket(std::move(opened)), table(name) {}
 
     Result<void> commit(std::span<const NatElement> remove, std::span<const NatElement> add) {
         std::uint32_t sequence = 0;
         for (std::uint32_t i = 0; i < kBatchSequences; ++i)
             sequence = socket.next_sequence();
-        const auto batch = encode_nat_batch(sequence - (kBatchSequences - 1), remove, add);
+        const auto batch =
+            encode_nat_batch(sequence - (kBatchSequences - 1), table.c_str(), remove, add);
         if (!batch) return tl::unexpected(batch.error());
         if (const auto failed = socket.commit(*batch)) {
-            return fail_errno("update nft maps", table_text(), failed.value());
+            return fail_errno("update nft maps", table_text(table), failed.value());
         }
         return {};
     }
@@ -55,6 +56,7 @@ struct NatMaps::Impl {
     }
 
     Socket socket;
+    std::string table;
 };
 
 NatMaps::NatMaps(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -62,10 +64,10 @@ NatMaps::NatMaps(NatMaps&&) noexcept = default;
 NatMaps& NatMaps::operator=(NatMaps&&) noexcept = default;
 NatMaps::~NatMaps() = default;
 
-Result<NatMaps> NatMaps::open() {
+Result<NatMaps> NatMaps::open(const char* table) {
     auto socket = Socket::open(NETLINK_NETFILTER);
     if (!socket) return in_context("open nft maps", std::move(socket.error()));
-    return NatMaps(std::make_unique<Impl>(std::move(*socket)));
+    return NatMaps(std::make_unique<Impl>(std::move(*socket), table));
 }
 
 Result<void> NatMaps::update(const NatChanges& changes) {
@@ -75,13 +77,13 @@ Result<void> NatMaps::update(const NatChanges& changes) {
 Result<std::vector<NatElement>> NatMaps::list(NatSet set) {
     const auto sequence = impl_->socket.next_sequence();
     Buffer request;
-    encode_list_set(request, sequence, set);
+    encode_list_set(request, sequence, impl_->table.c_str(), set);
     std::vector<NatElement> elements;
     bool readable = true;
     const auto failed = impl_->socket.request(request, sequence, [&](const nlmsghdr& answer) {
         readable = readable && decode_elements(netfilter_attributes(answer), set, elements);
     });
-    const auto object = table_text() + " " + name_of(set);
+    const auto object = table_text(impl_->table) + " " + name_of(set);
     if (failed) return fail_errno("list nft map", object, failed.value());
     if (!readable) return fail("list nft map", object, "unreadable answer", EPROTO);
     return elements;

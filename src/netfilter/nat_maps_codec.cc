@@ -94,11 +94,11 @@ bool put_element(nftnl_set* set, const NatElement& element, With with) {
 
 /// One that names a set and nothing in it.
 void append_list_message(Buffer& out, unsigned type, int flags, std::uint32_t sequence,
-                         NatSet set) {
+                         const char* table, NatSet set) {
     append_message(out, 128, [&](char* place) {
         nlmsghdr* message = begin_netfilter_message(place, message_type(NFNL_SUBSYS_NFTABLES, type),
                                                     flags, sequence, NFPROTO_INET);
-        mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, kMapTable);
+        mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_TABLE, table);
         mnl_attr_put_strz(message, NFTA_SET_ELEM_LIST_SET, name_of(set));
         return message;
     });
@@ -107,14 +107,14 @@ void append_list_message(Buffer& out, unsigned type, int flags, std::uint32_t se
 /// A batch under way.
 class Batch {
   public:
-    explicit Batch(std::uint32_t sequence) : sequence_(sequence) {
+    Batch(std::uint32_t sequence, const char* table) : sequence_(sequence), table_(table) {
         append(64, [&](char* place) { return nftnl_batch_begin(place, sequence_); });
     }
 
     /// One message with all of the elements that are in `which`.
     void elements(NatSet which, std::span<const NatElement> elements, std::uint16_t type,
                   With with) {
-        const Set set = make_set(kMapTable, name_of(which));
+        const Set set = make_set(table_, name_of(which));
         built_ = built_ && set;
         std::size_t count = 0;
         for (const NatElement& element : elements) {
@@ -162,6 +162,7 @@ class Batch {
     Buffer out_;
     std::size_t last_ = 0;  // where the last message begins; 0: that is the batch's head
     std::uint32_t sequence_;
+    const char* table_;
     bool built_ = true;
 };
 
@@ -232,18 +233,18 @@ const char* name_of(NatSet set) {
     return "forwarded";
 }
 
-Result<Buffer> encode_nat_batch(std::uint32_t sequence, std::span<const NatElement> remove,
+Result<Buffer> encode_nat_batch(std::uint32_t sequence, const char* table,
+                                std::span<const NatElement> remove,
                                 std::span<const NatElement> add) {
     for (const auto& elements : {remove, add}) {
         for (const NatElement& element : elements) {
             if (const int fault = fault_of(element)) {
                 return fail_errno("update nft map",
-                                  std::string("inet ") + kMapTable + " " + name_of(element.set),
-                                  fault);
+                                  std::string("inet ") + table + " " + name_of(element.set), fault);
             }
         }
     }
-    Batch batch(sequence);
+    Batch batch(sequence, table);
     for (const NatSet set : kAllSets) {
         // A removal fails the batch if the element is not there: it is put there first.
         batch.elements(set, remove, NFT_MSG_NEWSETELEM, With::key_and_target);
@@ -251,12 +252,12 @@ Result<Buffer> encode_nat_batch(std::uint32_t sequence, std::span<const NatEleme
         batch.elements(set, add, NFT_MSG_NEWSETELEM, With::key_and_target);
     }
     auto bytes = std::move(batch).end();
-    if (!bytes) return fail_errno("update nft map", std::string("inet ") + kMapTable, ENOMEM);
+    if (!bytes) return fail_errno("update nft map", std::string("inet ") + table, ENOMEM);
     return *std::move(bytes);
 }
 
-void encode_list_set(Buffer& out, std::uint32_t sequence, NatSet set) {
-    append_list_message(out, NFT_MSG_GETSETELEM, NLM_F_DUMP, sequence, set);
+void encode_list_set(Buffer& out, std::uint32_t sequence, const char* table, NatSet set) {
+    append_list_message(out, NFT_MSG_GETSETELEM, NLM_F_DUMP, sequence, table, set);
 }
 
 bool decode_elements(Bytes attributes, NatSet set, std::vector<NatElement>& elements) {
@@ -303,7 +304,7 @@ Result<Buffer> encode_queue_target(std::uint32_t sequence, const char* chain, Qu
         if (built) nftnl_rule_set_u32(one, NFTNL_RULE_FAMILY, NFPROTO_INET);
     }
     if (!built) return fail_errno("write nft rule", chain, ENOMEM);
-    Batch batch(sequence);
+    Batch batch(sequence, kMapTable);
     batch.rule(emptied.get(), NFT_MSG_DELRULE, 0);
     batch.rule(rule.get(), NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
     auto bytes = std::move(batch).end();

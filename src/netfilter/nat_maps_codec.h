@@ -15,11 +15,11 @@ inline constexpr std::uint32_t kBatchSequences = 3 * kNatSets + 2;
 /// One batch, from `sequence` on. Elements of one set must fit into 64 kB: some 1,000. Only the last
 /// message asks for an ACK.
 /// Fails with EAFNOSUPPORT on an IPv6 address, EINVAL on a target too many or too few, ENOMEM.
-[[nodiscard]] Result<Buffer> encode_nat_batch(std::uint32_t sequence,
+[[nodiscard]] Result<Buffer> encode_nat_batch(std::uint32_t sequence, const char* table,
                                               std::span<const NatElement> remove,
                                               std::span<const NatElement> add);
 
-void encode_list_set(Buffer& out, std::uint32_t sequence, NatSet set);
+void encode_list_set(Buffer& out, std::uint32_t sequence, const char* table, NatSet set);
 /// Appends the elements of one answer's attributes. False if they can't be read.
 [[nodiscard]] bool decode_elements(Bytes attributes, NatSet set, std::vector<NatElement>& elements);
 

@@ -74,8 +74,9 @@ struct RemoteStream {
     std::vector<Endpoint> components;
     bool mux = false;
     std::vector<Candidate> candidates;  ///< of ICE: the own side speaks to each of them
-    bool rejected = false;              ///< port 0
-    bool quiet = false;                 ///< c=0.0.0.0, or not a=sendrecv
+    Way way = Way::nat;
+    bool rejected = false;  ///< port 0
+    bool quiet = false;     ///< c=0.0.0.0, or not a=sendrecv
 
     bool operator==(const RemoteStream&) const = default;
 };
@@ -195,6 +196,8 @@ struct Call {
     /// Sets the deadline of a call that says nothing more: as long as it may ring, or until its media is
     /// looked at.
     void wait_for_silence(const Patience& patience, Time now);
+    /// Some of its media goes past the gateway, where nobody counts it.
+    [[nodiscard]] bool is_direct() const;
     /// Nobody expects media to flow both ways: all streams that there are.
     [[nodiscard]] bool is_on_hold() const;
     /// What is due at `now` (unanswered BYE, forgotten root, deadline).

@@ -75,6 +75,7 @@ enum class Why : std::uint8_t {
     restored,         ///< the text that the receiver wrote itself
     media_address,    ///< where the stream is received, seen from outside
     media_port,       ///< the outside port of the stream
+    local_media,      ///< where another inside party receives the stream
     body_length,      ///< the body has another length now
 };
 [[nodiscard]] std::string_view to_text(Why why);
@@ -85,6 +86,15 @@ struct Edit {
     Place place = Place::contact;
     Why why = Why::sender_outside;
 };
+
+/// How media goes to the remote party.
+enum class Way : std::uint8_t {
+    nat,      ///< to somebody outside
+    direct,   ///< to another inside host, past the NAT (nat.local_media)
+    hairpin,  ///< to another inside host by the outside endpoints of both
+};
+/// "nat", "direct", "hairpin".
+[[nodiscard]] std::string_view to_text(Way way);
 
 /// A way through the NAT for one component of a stream, or for signalling on a port of its own:
 /// inbound (anybody may send to `outside`, or only `from`) or, with a remote endpoint, outbound
@@ -98,7 +108,9 @@ struct Hole {
     Endpoint outside;  ///< the same as inside on a flow without NAT
     std::optional<Endpoint> remote;
     std::optional<IpAddress> from;  ///< of an inbound one
-    bool shares_port = false;       ///< of an inbound one: another inbound one of this port is open
+    /// Another one like this is open: inbound of this port, hairpin to that outside address.
+    bool shares_port = false;
+    Way way = Way::nat;  ///< of an outbound one
 
     bool operator==(const Hole&) const = default;
 };
@@ -118,14 +130,23 @@ struct EntryRequest {
     bool operator==(const EntryRequest&) const = default;
 };
 
+/// Two inside hosts whose media may go past the gateway, if it reaches both by one interface.
+struct Neighbours {
+    IpAddress receiver;
+    IpAddress host;
+
+    bool operator==(const Neighbours&) const = default;
+};
+
 struct Decision {
     Verdict verdict = Verdict::accept;
     Reason reason = Reason::unchanged;
     std::string detail;       ///< for a reader: what exactly was malformed, refused, different
     std::vector<Edit> edits;  ///< ascending, not overlapping
     std::optional<EntryRequest> entry;
-    std::vector<Hole> open;   ///< to be created, in this order, before the packet leaves
-    std::vector<Hole> close;  ///< to be removed after it
+    std::vector<Neighbours> neighbours;  ///< who have to be that, before the packet leaves
+    std::vector<Hole> open;              ///< to be created, in this order, before the packet leaves
+    std::vector<Hole> close;             ///< to be removed after it
     std::size_t beyond_body =
         0;  ///< bytes that Content-Length leaves out: no message over UDP has any
     bool breaks_digest = false;  ///< auth-int over a body that is edited
@@ -134,7 +155,7 @@ struct Decision {
     std::optional<std::chrono::seconds> flow_timeout;  ///< for the signalling flow's entry
 
     /// The kernel has to be asked before the packet may leave: Engine::settle comes next.
-    [[nodiscard]] bool needs_kernel() const { return !open.empty(); }
+    [[nodiscard]] bool needs_kernel() const { return !open.empty() || !neighbours.empty(); }
 };
 
 /// The text with its edits applied. Edits must be ascending, disjoint and inside the text.

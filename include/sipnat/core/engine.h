@@ -61,7 +61,8 @@ struct KernelAnswer {
         port_taken,    ///< `endpoint`, one of the outside ones, is in use by somebody else
         no_route,      ///< `endpoint`, a remote one, is not on the signalling peer's side
         flow_exists,   ///< `inside`, of signalling, has a flow to that peer already, as `endpoint`
-        refused,       ///< anything else; `text` says what
+        not_neighbours,  ///< `endpoint`'s address is none of its receiver's (Decision::neighbours)
+        refused,         ///< anything else; `text` says what
     };
     Kind kind = Kind::done;
     Endpoint endpoint;

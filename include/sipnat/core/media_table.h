@@ -61,6 +61,7 @@ struct HoleKey {
     MediaKey mapping;
     std::optional<Endpoint> remote;
     std::optional<IpAddress> from = {};
+    Way way = Way::nat;
 
     auto operator<=>(const HoleKey&) const = default;
 };
@@ -69,6 +70,7 @@ struct Mapping {
     struct Use {
         std::optional<Endpoint> remote;
         std::optional<IpAddress> from;
+        Way way = Way::nat;
         int users = 0;
     };
     Endpoint outside;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sipnat/net/address.h"
+#include "sipnat/net/network.h"
 
 namespace sipnat {
 
@@ -38,10 +39,18 @@ enum class SignallingSource : std::uint8_t {
     any,
 };
 
+/// What two inside parties that meet at an outside server are told of each other's media.
+enum class LocalMedia : std::uint8_t {
+    direct,   ///< where it is received inside, if they reach each other past the gateway
+    hairpin,  ///< where it is received seen from outside
+};
+
 struct Settings {
     PortRange media_ports{Port{10000}, Port{32767}};
     bool keep_ports = true;  ///< a phone keeps its own port when it is in the range and free
     std::vector<IpAddress> media_hosts;  ///< further inside hosts whose media a party may announce
+    LocalMedia local_media = LocalMedia::direct;
+    std::vector<std::vector<Network>> local_networks;  ///< groups that reach each other directly
     OnMalformed on_malformed = OnMalformed::accept;
     OnNoMedia on_no_media = OnNoMedia::headers;
     RewriteRequestUri rewrite_request_uri = RewriteRequestUri::always;

@@ -68,7 +68,8 @@ inline constexpr std::size_t kNatTransaction = 900;
 
 class NatMaps {
   public:
-    [[nodiscard]] static Result<NatMaps> open();
+    /// Of `table`, family inet. That of expectations mode has `hairpin` and no other.
+    [[nodiscard]] static Result<NatMaps> open(const char* table = kMapTable);
     NatMaps(NatMaps&&) noexcept;
     NatMaps& operator=(NatMaps&&) noexcept;
     ~NatMaps();

@@ -66,6 +66,17 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
          "f:2: nat.hold_timeout: \"m\" is not a time from \"30s\" to \"24h\""},
         {"[nat]\nhold_timeout = \"9999999s\"\n",
          "f:2: nat.hold_timeout: \"9999999s\" is not a time from \"30s\" to \"24h\""},
+        {"[nat]\nlocal_media = \"inside\"\n",
+         "f:2: nat.local_media: \"inside\" is not \"direct\" or \"hairpin\""},
+        {"[nat]\nlocal_networks = \"10.0.0.0/8\"\n",
+         "f:2: nat.local_networks: has to be a list of groups like [[\"192.168.1.0/24\", "
+         "\"192.168.2.0/24\"]]"},
+        {"[nat]\nlocal_networks = [\"10.0.0.0/8\"]\n",
+         "f:2: nat.local_networks: has to be a list of 1 to 64 networks"},
+        {"[nat]\nlocal_networks = [[\"10.0.0.0/8\"],\n[]]\n",
+         "f:3: nat.local_networks: has to be a list of 1 to 64 networks"},
+        {"[nat]\nlocal_networks = [[\"fd00::/8\"], [7]]\n",
+         "f:2: nat.local_networks: an element is not a network as \"192.168.77.0/24\""},
         // mode and mark
         {"[nat]\nmode = \"map\"\n",
          "f:2: nat.mode: \"map\" is not \"auto\" or \"expectations\" or \"maps\""},
@@ -288,6 +299,8 @@ TEST(Config, AnEmptyFileIsTheDefaults) {
     EXPECT_TRUE(parsed->settings.keep_ports);
     EXPECT_EQ(parsed->settings.media_timeout, std::chrono::minutes(5));
     EXPECT_EQ(parsed->settings.hold_timeout, std::chrono::hours(1));
+    EXPECT_EQ(parsed->settings.local_media, LocalMedia::direct);
+    EXPECT_THAT(parsed->settings.local_networks, testing::IsEmpty());
     EXPECT_EQ(parsed->settings.on_malformed, OnMalformed::accept);
     EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::headers);
     EXPECT_EQ(parsed->settings.rewrite_request_uri, RewriteRequestUri::always);
@@ -312,6 +325,8 @@ TEST(Config, EverySettingArrives) {
         "rewrite_request_uri = \"unless_digest\"\n"
         "mode = \"maps\"\nmark = 0xc0000000\nmask = 0xf0000000\n"
         "media_timeout = \"90s\"\nhold_timeout = \"24h\"\n"
+        "local_media = \"hairpin\"\nlocal_networks = [[\"10.0.0.0/8\", \"fd00::/8\"], "
+        "[\"1.2.3.4\"]]\n"
         "[queue]\nfirst = 65520\ncount = 16\nfail_open = false\n"
         "receive_buffer = 65536\n"
         "[limits]\ndialogs = \"7/7\"\nmedia = \"8/9\"\n"
@@ -332,6 +347,11 @@ TEST(Config, EverySettingArrives) {
     EXPECT_THAT(parsed->settings.media_hosts,
                 ElementsAre(*IpAddress::parse("192.168.77.9"), *IpAddress::parse("fd00::9")));
     EXPECT_TRUE(parsed->gateway_pbx);
+    EXPECT_EQ(parsed->settings.local_media, LocalMedia::hairpin);
+    EXPECT_EQ(parsed->settings.local_networks,
+              (std::vector<std::vector<Network>>{
+                  {*Network::parse("10.0.0.0/8"), *Network::parse("fd00::/8")},
+                  {*Network::parse("1.2.3.4")}}));
     EXPECT_EQ(parsed->settings.on_no_media, OnNoMedia::unchanged);
     EXPECT_EQ(parsed->settings.rewrite_request_uri, RewriteRequestUri::unless_digest);
     EXPECT_EQ(parsed->queue, (QueueConfiguration{65520, 16, false, 65536}))
@@ -401,7 +421,7 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
           "first",        "count",        "fail_open",   "receive_buffer",    "dialogs",
           "media",        "state",        "socket",      "ruleset",           "maps_ruleset",
           "mode",         "mark",         "mask",        "signalling_source", "signalling_peers",
-          "bindings"}) {
+          "bindings",     "local_media",  "local_networks"}) {
         EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
         --enabled;
     }

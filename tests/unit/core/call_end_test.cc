@@ -600,8 +600,11 @@ TEST_F(TwoLegs, AreTwoCalls) {
     const auto ok = carol.out(
         answer(second.text, 200, "c", audio("192.168.77.3", 20000), "sip:c@192.168.77.3"));
     // Her own port is Alice's already.
-    EXPECT_THAT(ok.opened, ElementsAre("audio 192.168.77.3:20000=203.0.113.1:10000 any",
-                                       "audio 192.168.77.3:20001=203.0.113.1:10001 any"));
+    EXPECT_THAT(ok.opened,
+                ElementsAre("audio 192.168.77.3:20000=203.0.113.1:10000 any",
+                            "audio 192.168.77.3:20000=192.168.77.3:20000 192.168.77.2:20000",
+                            "audio 192.168.77.3:20001=203.0.113.1:10001 any",
+                            "audio 192.168.77.3:20001=192.168.77.3:20001 192.168.77.2:20001"));
     auto response = answer(invite.text, 200, "c", audio("203.0.113.10", 10000));
     (void)alice.in(response);
     EXPECT_EQ(gateway.engine.calls(), 2U);
@@ -617,7 +620,7 @@ TEST_F(TwoLegs, CancelOfOneDoesNotTouchTheOther) {
     proxy.target = "sip:carol@203.0.113.1:1025";
     const auto early = carol.out(
         answer(second.text, 183, "c", audio("192.168.77.3", 21000), "sip:c@192.168.77.3"));
-    EXPECT_EQ(early.opened.size(), 2U);
+    EXPECT_EQ(early.opened.size(), 4U);
     (void)carol.in(proxy.request("CANCEL", 1));
     const auto ended = carol.out(answer(second.text, 487, "c", {}, "sip:c@192.168.77.3"));
     EXPECT_EQ(ended.closed, early.opened);

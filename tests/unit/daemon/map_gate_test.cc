@@ -97,7 +97,7 @@ class MapGateTest : public testing::Test {
                    Transport transport = Transport::udp) {
         Mapping mapping;
         mapping.outside = outside;
-        mapping.uses = {{std::nullopt, std::nullopt, 1}};
+        mapping.uses = {{std::nullopt, std::nullopt, Way::nat, 1}};
         ASSERT_TRUE(media.restore({outside.address, transport, inside}, mapping));
     }
     /// `count` streams of one phone, and their elements in the kernel.
@@ -178,7 +178,7 @@ TEST_F(MapGateTest, AStartKnowsContactsFromFlows) {
     Mapping mapping;
     mapping.outside = kOutside;
     mapping.media = ExpectClass::signalling;
-    mapping.uses = {{std::nullopt, address("203.0.113.10"), 1}};
+    mapping.uses = {{std::nullopt, address("203.0.113.10"), Way::nat, 1}};
     ASSERT_TRUE(media.restore({kOutside.address, Transport::udp, kContact}, mapping));
     // Read back from `contacts`, which does not tell them apart.
     ASSERT_TRUE(signalling->add("wan0", kContact, kOutside, kNow).added);

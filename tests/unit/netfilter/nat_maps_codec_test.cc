@@ -38,7 +38,7 @@ NatElement media_element() {
 TEST(NatBatch, RemovesAndAddsInSeveralSets) {
     const std::array remove{contact_element()};
     const std::array add{out_element(), media_element()};
-    const auto out = encode_nat_batch(1, remove, add);
+    const auto out = encode_nat_batch(1, kMapTable, remove, add);
     ASSERT_TRUE(out);
     EXPECT_EQ(*out, from_hex(R"(
         14000000 1000 0100 01000000 00000000 00 00 000a   # BATCH_BEGIN for nf_tables
@@ -83,8 +83,8 @@ TEST(NatBatch, RemovesAndAddsInSeveralSets) {
 TEST(NatBatch, RefusesElementsThatTheirSetCantHold) {
     const auto code = [](const NatElement& element) {
         const std::array one{element};
-        const auto added = encode_nat_batch(1, {}, one);
-        const auto removed = encode_nat_batch(1, one, {});
+        const auto added = encode_nat_batch(1, kMapTable, {}, one);
+        const auto removed = encode_nat_batch(1, kMapTable, one, {});
         EXPECT_EQ(added.has_value(), removed.has_value());
         return added ? 0 : added.error().code;
     };
@@ -126,7 +126,7 @@ TEST(NatBatch, RefusesElementsThatTheirSetCantHold) {
 
 TEST(NatList, AsksForOneSet) {
     Buffer out;
-    encode_list_set(out, 7, NatSet::contacts);
+    encode_list_set(out, 7, kMapTable, NatSet::contacts);
     EXPECT_EQ(out, from_hex(R"(
         34000000 0d0a 0103 07000000 00000000 01 00 0000   # GETSETELEM, REQUEST|DUMP, inet
         1000 0100 7369706e61745f6d61707300                # TABLE "sipnat_maps"
