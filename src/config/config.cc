@@ -393,10 +393,10 @@ void read_timeout(Reader& reader, const char* name, std::chrono::seconds& place)
 
 void read_nat(Reader& reader, Configuration& configuration) {
     auto& settings = configuration.settings;
-    reader.section("nat",
-                   {"media_ports", "keep_ports", "on_no_media", "media_hosts", "gateway_pbx",
-                    "rewrite_request_uri", "signalling_source", "signalling_peers", "mode", "mark",
-                    "mask", "media_timeout", "hold_timeout", "local_media", "local_networks"});
+    reader.section("nat", {"media_ports", "keep_ports", "on_no_media", "media_hosts", "gateway_pbx",
+                           "rewrite_request_uri", "signalling_source", "signalling_peers", "mode",
+                           "mark", "mask", "media_timeout", "hold_timeout", "local_media",
+                           "media_source", "local_networks"});
     reader.setting<std::string>("nat", "media_ports", "a string",
                                 [&](const std::string& value) -> std::optional<std::string> {
                                     const auto range = parse_media_ports(value);
@@ -427,6 +427,10 @@ void read_nat(Reader& reader, Configuration& configuration) {
                                      {"any", SignallingSource::any}},
                                     settings.signalling_source);
     reader.addresses("nat", "signalling_peers", kMostPeers, settings.signalling_peers);
+    reader.choice<MediaSource>(
+        "nat", "media_source",
+        {{"strict", MediaSource::strict}, {"latch", MediaSource::latch}, {"any", MediaSource::any}},
+        settings.media_source);
     reader.choice<LocalMedia>("nat", "local_media",
                               {{"direct", LocalMedia::direct}, {"hairpin", LocalMedia::hairpin}},
                               settings.local_media);

@@ -406,6 +406,44 @@ bool Call::is_on_hold() const {
     return any && all_quiet;
 }
 
+std::optional<IpAddress> Call::source_of(const MediaKey& component) const {
+    if (state != State::established) return std::nullopt;
+    std::optional<IpAddress> found;
+    for (const auto& dialog : dialogs) {
+        if (!dialog.confirmed && dialog.tag.empty()) continue;  // waits for other forks
+        if (!dialog.own.pending.empty() || !dialog.remote.pending.empty()) return std::nullopt;
+        const auto& peer = dialog.remote.agreed;
+        for (std::size_t i = 0; i < dialog.own.agreed.size(); ++i) {
+            const auto& own = dialog.own.agreed[i];
+            const auto at = static_cast<std::size_t>(std::ranges::find(own.components, component) -
+                                                     own.components.begin());
+            if (at == own.components.size()) {
+                if (std::ranges::count(own.candidates, component) > 0) return std::nullopt;
+                continue;
+            }
+            const bool is_ice =
+                !own.candidates.empty() || (i < peer.size() && !peer[i].candidates.empty());
+            const bool is_said = i < peer.size() && at < peer[i].components.size() &&
+                                 number(peer[i].components[at].port) != 0 &&
+                                 peer[i].way == Way::nat;
+            if (is_ice || !is_said) return std::nullopt;
+            const auto& address = peer[i].components[at].address;
+            if (found && *found != address) return std::nullopt;
+            found = address;
+        }
+    }
+    if (found && std::ranges::count(unheard, std::pair(component, *found)) > 0) return std::nullopt;
+    return found;
+}
+
+void Call::give_up_on(const std::vector<MediaKey>& components, const IpAddress& source) {
+    for (const auto& component : components) {
+        if (unheard.size() >= kMostUnheard) unheard.erase(unheard.begin());
+        unheard.emplace_back(component, source);
+    }
+    sources_due = true;
+}
+
 bool Call::is_direct() const {
     return std::ranges::any_of(dialogs, [](const Dialog& dialog) {
         return std::ranges::any_of(dialog.remote.agreed, [](const RemoteStream& stream) {
@@ -453,6 +491,8 @@ void Call::end(Time now) {
         dialog.bye_until.reset();
     }
     signalling.clear();
+    sources_due = false;
+    latch_until.reset();
     root_until.reset();
     wait_for_transaction(now);
 }
@@ -502,6 +542,8 @@ void Call::expire(Time now) {
 Time Call::next_deadline() const {
     Time next = deadline;
     if (root_until) next = std::min(next, *root_until);
+    if (latch_until) next = std::min(next, *latch_until);
+    if (sources_due) return Time{};
     for (const auto& dialog : dialogs) {
         if (dialog.bye_until) next = std::min(next, *dialog.bye_until);
     }

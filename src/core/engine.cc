@@ -69,6 +69,11 @@ bool negotiates(Method method) {
            method == Method::update;
 }
 
+/// Its SDP is an offer or an answer. What a failure carries is capabilities at most (RFC 3261 21.4.26).
+bool describes_media(const sip::Message& message) {
+    return negotiates(message.method()) && message.status() < 300;
+}
+
 /// What one message did to one call, until the kernel has agreed.
 struct Change {
     CallId id{};
@@ -152,6 +157,8 @@ class Engine::Implementation {
                 book_.erase(*id);
                 continue;
             }
+            if (call.sources_due) look_at_sources(call, now, due.admit);
+            if (call.latch_until && *call.latch_until <= now) ask_who_sends(*id, call, due.latch);
             if (call.is_silent(now) && call.has_media()) {
                 due.idle.push_back({static_cast<std::uint64_t>(*id), media_flows(call)});
                 call.deadline = call.counted_by =
@@ -169,6 +176,24 @@ class Engine::Implementation {
         media_.collect_due(now, due);
         counters_.holes_closed += due.close.size();
         return due;
+    }
+
+    std::vector<Admission> settle_latch(const std::vector<LatchAnswer>& answers) {
+        std::vector<Admission> admitted;
+        for (const auto& [question, heard] : answers) {
+            const auto id = static_cast<CallId>(question.call);
+            if (heard || book_.find(id) == nullptr) continue;
+            auto& call = book_.at(id);
+            const auto& remote = *question.hole.remote;
+            call.for_each_agreed([&](const std::vector<MediaKey>& own, const Endpoint& there) {
+                if (there == remote && own.front().inside == question.hole.inside)
+                    call.give_up_on(own, remote.address);
+            });
+            look_at_sources(call, std::nullopt, admitted);
+            book_.schedule(id);
+            note_changed(id);
+        }
+        return admitted;
     }
 
     std::vector<Hole> settle_idle(const std::vector<IdleAnswer>& answers, Time now) {
@@ -249,6 +274,13 @@ class Engine::Implementation {
             if (!id) continue;
             for (const auto& key : holes)
                 (void)media_.acquire(key);
+            auto& restored = book_.at(*id);
+            for_each_component(restored, [&](const MediaKey&, const Mapping& mapping) {
+                // Perhaps in the seconds that it has to be heard.
+                const bool is_latching =
+                    mapping.from && settings_.media_source == MediaSource::latch;
+                if (is_latching) restored.latch_until = Time{};
+            });
             book_.schedule(*id);
             if (!holes.empty()) gateway_flows_.note_media(book_.at(*id).master);
         }
@@ -322,7 +354,11 @@ class Engine::Implementation {
         const auto read = read_bodies(message, scratch);
         if (!read) refusal = Refusal{Reason::malformed_sdp, read.error()};
         const auto bodies = read ? Bodies(*read) : Bodies();
-        read_local_media(view, bodies, message.text(), forwarded);
+        if (forwarded && describes_media(message)) {
+            read_local_media(view, bodies, message.text());
+        } else {
+            local_.clear();
+        }
         std::span<const OwnStream> own;
         bool reached = false;
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
@@ -397,12 +433,12 @@ class Engine::Implementation {
     }
 
     /// What the receiver is told of other inside parties' media, and how it gets there.
-    void read_local_media(const NatView& view, Bodies bodies, std::string_view text,
-                          bool forwarded) {
+    void read_local_media(const NatView& view, Bodies bodies, std::string_view text) {
         local_.clear();
         const auto& receiver = view.receiver;
-        const bool is_told = forwarded && receiver.inside && receiver.translated();
-        if (!is_told || view.sender.translated() || bodies.empty()) return;
+        if (!receiver.inside || !receiver.translated() || view.sender.translated() ||
+            bodies.empty())
+            return;
         read_local_streams(bodies, text, media_, local_);
         for (auto& stream : local_) {
             if (stream.way == Way::nat) continue;
@@ -483,9 +519,7 @@ class Engine::Implementation {
         auto& call = book_.at(*id);
         hang_on(call, packet, seen);
 
-        // What a failure carries is capabilities at most (RFC 3261 21.4.26).
-        const bool describes =
-            !bodies.empty() && negotiates(seen.message.method()) && seen.message.status() < 300;
+        const bool describes = !bodies.empty() && describes_media(seen.message);
         if (describes && seen.outgoing && !refusal) {
             call.follow(seen, own, std::nullopt, patience(), now);
             // Before any port is chosen: what the message names may not become another stream's.
@@ -519,6 +553,10 @@ class Engine::Implementation {
             refuse(perspective, Reason::call_limit, "", refusal);
         }
         drop_unused(own);
+        if (call.state == Call::State::established && negotiates(seen.message.method()) &&
+            !call.sources_due) {
+            call.sources_due = has_other_sources(call);
+        }
         book_.schedule(*id);
         if (change.began || !is_same_on_file(change.before, call)) note_changed(*id);
         changes_.add();
@@ -701,7 +739,11 @@ class Engine::Implementation {
         });
         for (const auto& key : wanted) {
             if (std::ranges::binary_search(call.holes, key)) continue;
-            if (media_.acquire(key)) decision_.open.push_back(media_.hole(key));
+            if (media_.acquire(key)) {
+                decision_.open.push_back(media_.hole(key));
+            } else if (!key.remote && media_.find(key.mapping)->from) {
+                call.sources_due = true;  // of another call's remote party so far
+            }
             change.acquired.push_back(key);
         }
         if (!change.acquired.empty()) {
@@ -709,6 +751,60 @@ class Engine::Implementation {
             std::ranges::sort(call.holes);
         }
         change.releases = call.holes.size() > wanted.size();
+    }
+
+    /// Every one of the call's media components.
+    template <class Visit>
+    void for_each_component(const Call& call, Visit visit) const {
+        for (const auto& key : call.holes) {
+            if (key.remote || key.from) continue;
+            const auto* mapping = media_.find(key.mapping);
+            if (mapping->media != ExpectClass::signalling) visit(key.mapping, *mapping);
+        }
+    }
+
+    /// Who may send to it: one address, unless another call has the same component.
+    [[nodiscard]] std::optional<IpAddress> wanted_source(const Call& call, const MediaKey& key,
+                                                         const Mapping& mapping) const {
+        if (settings_.media_source == MediaSource::any) return std::nullopt;
+        const bool is_shared = std::ranges::any_of(
+            mapping.uses, [](const Mapping::Use& use) { return !use.remote && use.users > 1; });
+        return is_shared ? std::nullopt : call.source_of(key);
+    }
+
+    [[nodiscard]] bool has_other_sources(const Call& call) const {
+        bool any = false;
+        for_each_component(call, [&](const MediaKey& key, const Mapping& mapping) {
+            any = any || mapping.from != wanted_source(call, key, mapping);
+        });
+        return any;
+    }
+
+    /// What comes from elsewhere before is dropped: the kernel takes one after the other, and packets
+    /// of a flow that is there need neither.
+    void look_at_sources(Call& call, std::optional<Time> now, std::vector<Admission>& admitted) {
+        call.sources_due = false;
+        const auto before = admitted.size();
+        for_each_component(call, [&](const MediaKey& key, const Mapping& mapping) {
+            auto admission = media_.admit(key, wanted_source(call, key, mapping));
+            if (admission) admitted.push_back(*std::move(admission));
+        });
+        const bool is_new =
+            std::any_of(admitted.begin() + static_cast<std::ptrdiff_t>(before), admitted.end(),
+                        [](const Admission& one) { return one.after.from; });
+        if (now && is_new && settings_.media_source == MediaSource::latch) {
+            call.latch_until = *now + kLatch;
+        }
+    }
+
+    void ask_who_sends(CallId id, Call& call, std::vector<LatchQuestion>& questions) {
+        call.latch_until.reset();
+        call.for_each_agreed([&](const std::vector<MediaKey>& own, const Endpoint& there) {
+            const HoleKey outbound{own.front(), there};
+            const auto* mapping = media_.find(own.front());
+            if (mapping == nullptr || !mapping->from || *mapping->from != there.address) return;
+            questions.push_back({static_cast<std::uint64_t>(id), media_.hole(outbound)});
+        });
     }
 
     void release(Call& call, Time now, std::vector<Hole>& closed) {
@@ -918,6 +1014,9 @@ Decision Engine::handle(const Packet& packet, Time now) {
 }
 Decision Engine::settle(const Packet& packet, const KernelAnswer& answer, Time now) {
     return implementation_->settle(packet, answer, now);
+}
+std::vector<Admission> Engine::settle_latch(const std::vector<LatchAnswer>& answers) {
+    return implementation_->settle_latch(answers);
 }
 Due Engine::tick(Time now) {
     return implementation_->tick(now);

@@ -137,8 +137,10 @@ std::optional<Endpoint> inside_of(const Endpoint& outside, const MediaTable& med
     const auto key = media.find_outside(outside, Transport::udp);
     if (!key || key->inside == outside) return std::nullopt;
     const auto* mapping = media.find(*key);
-    const bool is_live = mapping->media != ExpectClass::signalling && !mapping->uses.empty();
-    return is_live ? std::optional(key->inside) : std::nullopt;
+    // One that rests is still its owner's: retransmissions read the same as before.
+    const bool is_media = mapping->media != ExpectClass::signalling &&
+                          (!mapping->uses.empty() || mapping->unused_since);
+    return is_media ? std::optional(key->inside) : std::nullopt;
 }
 
 void rewrite_local_streams(Bodies bodies, std::string_view text,

@@ -5,7 +5,7 @@
 //     phone B  c=192.168.77.2 m=4000   ◄──  gateway  c=203.0.113.1 m=20000  ◄──
 //
 // Direct, B is told where A is; hairpin, it keeps the outside endpoint. A stream counts as local by the
-// address and the RTP and RTCP port of live mappings of one inside host. UDP only.
+// address and the RTP and RTCP port of mappings of one inside host. UDP only.
 #pragma once
 
 #include <optional>
@@ -39,7 +39,7 @@ void read_local_streams(Bodies bodies, std::string_view text, const MediaTable& 
 [[nodiscard]] bool share_networks(const Settings& settings, const IpAddress& one,
                                   const IpAddress& other);
 
-/// Where the media that comes to this outside UDP endpoint is received inside; nothing if none does.
+/// Whose outside UDP endpoint of media this is, inside; nothing if it is nobody's.
 [[nodiscard]] std::optional<Endpoint> inside_of(const Endpoint& outside, const MediaTable& media);
 
 /// Appends the edits that tell the receiver where the hosts of direct streams are. `streams` may be none.

@@ -154,6 +154,7 @@ bool MediaTable::acquire(const HoleKey& key) {
         ++use->users;
         return false;
     }
+    if (mapping.uses.empty() && mapping.unused_since) mapping.from.reset();  // it rested
     mapping.uses.push_back({key.remote, key.from, key.way, 1});
     return true;
 }
@@ -191,7 +192,7 @@ Hole MediaTable::hole(const HoleKey& key) const {
     hole.inside = key.mapping.inside;
     hole.outside = key.way == Way::direct ? key.mapping.inside : mapping.outside;
     hole.remote = key.remote;
-    hole.from = key.from;
+    hole.from = key.from || key.remote ? key.from : mapping.from;
     hole.way = key.way;
     hole.shares_port = std::ranges::any_of(mapping.uses, [&key](const Mapping::Use& use) {
         if (!key.remote) return !use.remote && use.from != key.from;
@@ -199,6 +200,17 @@ Hole MediaTable::hole(const HoleKey& key) const {
                use.remote->address == key.remote->address;
     });
     return hole;
+}
+
+std::optional<Admission> MediaTable::admit(const MediaKey& key,
+                                           const std::optional<IpAddress>& from) {
+    auto& mapping = mappings_.at(key);
+    if (mapping.from == from) return std::nullopt;
+    Admission admission;
+    admission.before = hole({key, std::nullopt});
+    mapping.from = from;
+    admission.after = hole({key, std::nullopt});
+    return admission;
 }
 
 void MediaTable::erase(const MediaKey& key) {

@@ -433,9 +433,27 @@ void Daemon::run_timers(Time now) {
     if (!due || *due > now) return;
     const auto work = engine_.tick(now);
     close(work.close);
+    admit(work.admit);
+    look_who_sends(work.latch);
     report(wiring_.flows->keep_flows(work.keep_up), "keep flows of registrations");
     to_sweep_.insert(to_sweep_.end(), work.sweep.begin(), work.sweep.end());
     to_count_.insert(to_count_.end(), work.idle.begin(), work.idle.end());
+}
+
+void Daemon::admit(std::span<const Admission> admissions) {
+    if (!admissions.empty()) {
+        report(wiring_.gate->admit(admissions), "let media in from who is expected");
+    }
+}
+
+void Daemon::look_who_sends(const std::vector<LatchQuestion>& questions) {
+    std::vector<LatchAnswer> answers;
+    for (const auto& question : questions) {
+        const auto heard = wiring_.gate->has_heard(question.hole);
+        if (!heard) log(Level::error, "look who sends media: " + heard.error().text());
+        answers.push_back({question, heard.value_or(false)});
+    }
+    admit(engine_.settle_latch(answers));
 }
 
 /// What has to list conntrack's flows, together and not too often.

@@ -63,6 +63,8 @@ class Daemon {
     void keep_up(Time now);
     void note_losses(Time now);
     void look_through_flows();
+    void admit(std::span<const Admission> admissions);
+    void look_who_sends(const std::vector<LatchQuestion>& questions);
     void count_idle(Time now);
     void close_pending();
     void close(std::span<const Hole> holes);

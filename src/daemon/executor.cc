@@ -62,6 +62,26 @@ bool is_expected(const Hole& hole) {
     return hole.way != Way::hairpin;
 }
 
+std::vector<Expectation> needed_expectations(const MediaTable& media,
+                                             const std::function<bool(const Mapping&)>& condition) {
+    std::vector<Expectation> needed;
+    for (const auto& [key, mapping] : media.mappings()) {
+        if (!condition(mapping)) continue;
+        for (const auto& use : mapping.uses) {
+            const auto hole = media.hole({key, use.remote, use.from, use.way});
+            if (is_expected(hole)) needed.push_back(to_expectation(hole));
+        }
+    }
+    return needed;
+}
+
+std::set<Tuple> matches_of(const std::vector<Expectation>& expectations) {
+    std::set<Tuple> matches;
+    for (const auto& expectation : expectations)
+        matches.insert(expectation.match);
+    return matches;
+}
+
 std::vector<Expectation> to_expectations(const std::vector<Hole>& holes) {
     std::vector<Expectation> expectations;
     expectations.reserve(holes.size());
@@ -255,6 +275,21 @@ Result<void> Executor::close_holes(std::span<const Hole> holes) {
     return result;
 }
 
+/// A narrower expectation beside a wider one is not made, and the kernel calls that a success: the old
+/// one has to go first. The port is guarded meanwhile.
+Result<void> Executor::admit(std::span<const Admission> admissions) {
+    Result<void> result;
+    for (const auto& [before, after] : admissions) {
+        if (auto done = expectations_.remove(to_expectation(before)); !done) result = done;
+        if (auto done = expectations_.create(to_expectation(after)); !done) result = done;
+    }
+    return result;
+}
+
+Result<bool> Executor::has_heard(const Hole& hole) {
+    return daemon::has_heard(hole, conntrack_);
+}
+
 Result<void> Executor::sweep(std::span<const MediaFlows> ended) {
     return delete_flows(conntrack_, ended, netfilter::FlowOrigin::expected);
 }
@@ -268,12 +303,23 @@ std::vector<Error> Executor::take_over(const MediaTable& media, Knowledge knowle
     if (auto done = put_again(media); !done) faults.push_back(done.error());
     knowledge_ = knowledge;
     if (knowledge == Knowledge::some_calls) return faults;
-    // Of calls that ended when the last process did.
-    const auto stale = unknown_expectations(media);
-    if (!stale) faults.push_back(stale.error());
-    for (const auto& expectation : stale.value_or(std::vector<Expectation>{})) {
+    const auto present = expectations_.dump();
+    if (!present) {
+        faults.push_back(present.error());
+        return faults;
+    }
+    // The last process may have ended between a change here and the state file, either way.
+    auto needed = needed_expectations(media, [](const Mapping&) { return true; });
+    const auto known = matches_of(needed);
+    for (const auto& expectation : *present) {
+        if (known.contains(expectation.match)) continue;
         if (auto done = expectations_.remove(expectation); !done) faults.push_back(done.error());
     }
+    const auto there = matches_of(*present);
+    std::erase_if(needed, [&there](const Expectation& expectation) {
+        return there.contains(expectation.match);
+    });
+    if (auto done = expectations_.renew(needed); !done) faults.push_back(done.error());
     return faults;
 }
 
@@ -301,15 +347,7 @@ Result<void> Executor::keep_up(const MediaTable& media, Time /*now*/) {
 
 Result<void> Executor::renew_if(const MediaTable& media,
                                 const std::function<bool(const Mapping&)>& condition) {
-    std::vector<Expectation> needed;
-    for (const auto& [key, mapping] : media.mappings()) {
-        if (!condition(mapping)) continue;
-        for (const auto& use : mapping.uses) {
-            const auto hole = media.hole({key, use.remote, use.from, use.way});
-            if (is_expected(hole)) needed.push_back(to_expectation(hole));
-        }
-    }
-    return expectations_.renew(needed);
+    return expectations_.renew(needed_expectations(media, condition));
 }
 
 /// Guards the ports of these mappings, resting ones for their rest, and no others.
@@ -342,12 +380,7 @@ Result<void> Executor::put_again(const MediaTable& media) {
 
 /// Those that no call of ours has. If the state file does not tell, perhaps of calls that are up.
 Result<std::vector<Expectation>> Executor::unknown_expectations(const MediaTable& media) {
-    std::set<Tuple> known;
-    for (const auto& [key, mapping] : media.mappings()) {
-        for (const auto& use : mapping.uses) {
-            known.insert(to_expectation(media.hole({key, use.remote, use.from, use.way})).match);
-        }
-    }
+    const auto known = matches_of(needed_expectations(media, [](const Mapping&) { return true; }));
     auto expectations = expectations_.dump();
     if (!expectations) return expectations;
     std::erase_if(*expectations, [&known](const Expectation& expectation) {

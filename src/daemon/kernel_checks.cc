@@ -1,5 +1,7 @@
 #include "daemon/kernel_checks.h"
 
+#include <linux/netfilter/nf_conntrack_common.h>
+
 #include <cerrno>
 #include <map>
 #include <tuple>
@@ -119,6 +121,16 @@ std::optional<KernelAnswer> find_signalling_flow(std::span<const Hole> holes,
         return KernelAnswer{Kind::flow_exists, shown, "", hole.inside};
     }
     return std::nullopt;
+}
+
+Result<bool> has_heard(const Hole& hole, netfilter::Conntrack& conntrack) {
+    const auto flow = conntrack.find({*hole.remote, hole.outside, hole.transport});
+    if (!flow) {
+        if (flow.error().code == ENOENT) return false;
+        return tl::unexpected(flow.error());
+    }
+    const bool opened_there = flow->tuples.original.source == *hole.remote;
+    return opened_there || (flow->status & IPS_SEEN_REPLY) != 0;
 }
 
 Result<void> delete_flows(netfilter::Conntrack& conntrack, std::span<const MediaFlows> ended,

@@ -25,6 +25,9 @@ namespace sipnat::daemon {
 [[nodiscard]] std::optional<KernelAnswer> find_signalling_flow(std::span<const Hole> holes,
                                                                netfilter::Conntrack& conntrack);
 
+/// A flow of this outbound hole has packets from its remote endpoint.
+[[nodiscard]] Result<bool> has_heard(const Hole& hole, netfilter::Conntrack& conntrack);
+
 /// Deletes the flows of this origin that went through these mappings.
 [[nodiscard]] Result<void> delete_flows(netfilter::Conntrack& conntrack,
                                         std::span<const MediaFlows> ended,

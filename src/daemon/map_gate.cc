@@ -71,6 +71,9 @@ class KernelSockets : public GateKernel {
     Result<std::set<Endpoint>> reply_destinations(const MediaTable& media) override {
         return daemon::reply_destinations(conntrack_, media);
     }
+    Result<bool> has_heard(const Hole& hole) override {
+        return daemon::has_heard(hole, conntrack_);
+    }
     Result<void> update(const NatChanges& changes) override { return maps_.update(changes); }
     Result<std::vector<NatElement>> list(NatSet set) override { return maps_.list(set); }
 
@@ -82,9 +85,19 @@ class KernelSockets : public GateKernel {
 
 }  // namespace
 
+namespace {
+
+NatElement inbound_element(const Endpoint& inside, const Endpoint& outside,
+                           const std::optional<IpAddress>& from) {
+    return {from ? NatSet::contacts : NatSet::in, outside, inside, from, "", kMediaElementLife};
+}
+
+}  // namespace
+
 std::vector<NatElement> media_elements(const Endpoint& inside, const Endpoint& outside,
-                                       const std::string& interface) {
-    return {{NatSet::in, outside, inside, std::nullopt, "", kMediaElementLife},
+                                       const std::string& interface,
+                                       const std::optional<IpAddress>& from) {
+    return {inbound_element(inside, outside, from),
             {NatSet::out, inside, outside, std::nullopt, interface, kMediaElementLife},
             {NatSet::hairpin, inside, outside, outside.address, "", kMediaElementLife},
             {NatSet::streams, inside, std::nullopt, std::nullopt, "", kMediaElementLife}};
@@ -93,9 +106,7 @@ std::vector<NatElement> media_elements(const Endpoint& inside, const Endpoint& o
 std::vector<NatElement> signalling_elements(const Hole& hole, const std::string& interface) {
     const auto& inside = hole.inside;
     const auto& outside = hole.outside;
-    const NatElement in =
-        hole.from ? NatElement{NatSet::contacts, outside, inside, *hole.from, "", kMediaElementLife}
-                  : NatElement{NatSet::in, outside, inside, std::nullopt, "", kMediaElementLife};
+    const auto in = inbound_element(inside, outside, hole.from);
     if (hole.shares_port) return {in};
     return {in,
             {NatSet::out, inside, outside, std::nullopt, interface, kMediaElementLife},
@@ -114,7 +125,7 @@ namespace {
 
 std::vector<NatElement> elements_of(const Hole& hole, const std::string& interface) {
     return is_signalling(hole) ? signalling_elements(hole, interface)
-                               : media_elements(hole.inside, hole.outside, interface);
+                               : media_elements(hole.inside, hole.outside, interface, hole.from);
 }
 
 }  // namespace
@@ -244,6 +255,22 @@ Result<void> MapGate::close_holes(std::span<const Hole> holes) {
     }
     name_streams_once(changes.remove);
     return changes.empty() ? Result<void>{} : kernel_->update(changes);
+}
+
+Result<void> MapGate::admit(std::span<const Admission> admissions) {
+    NatChanges changes;
+    for (const auto& [before, after] : admissions) {
+        const bool is_there =
+            needs_elements(before) && find_outside(outside_, before.outside.address) != nullptr;
+        if (!is_there) continue;
+        changes.remove.push_back(inbound_element(before.inside, before.outside, before.from));
+        changes.add.push_back(inbound_element(after.inside, after.outside, after.from));
+    }
+    return changes.empty() ? Result<void>{} : kernel_->update(changes);
+}
+
+Result<bool> MapGate::has_heard(const Hole& hole) {
+    return kernel_->has_heard(hole);
 }
 
 Result<void> MapGate::sweep(std::span<const MediaFlows> ended) {

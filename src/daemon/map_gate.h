@@ -26,11 +26,12 @@ namespace sipnat::daemon {
 inline constexpr std::chrono::hours kMediaElementLife{36};
 static_assert(kMediaElementLife > kLongestSilence);
 
-/// The elements of an inbound hole for media; on `interface` its outside address is.
-[[nodiscard]] std::vector<netfilter::NatElement> media_elements(const Endpoint& inside,
-                                                                const Endpoint& outside,
-                                                                const std::string& interface);
-/// The same for signalling, which is for one sender each unless anybody may send.
+/// The elements of an inbound hole for media; on `interface` its outside address is. The first is the
+/// one that lets packets in: `from`, or anybody.
+[[nodiscard]] std::vector<netfilter::NatElement> media_elements(
+    const Endpoint& inside, const Endpoint& outside, const std::string& interface,
+    const std::optional<IpAddress>& from = std::nullopt);
+/// The same for signalling.
 [[nodiscard]] std::vector<netfilter::NatElement> signalling_elements(const Hole& hole,
                                                                      const std::string& interface);
 /// The guard of its port, while it is open or, with a lifetime, while it rests.
@@ -47,6 +48,7 @@ class GateKernel : public Interface {
     [[nodiscard]] virtual Result<MediaCounts> count_packets(std::span<const MediaFlows> media) = 0;
     [[nodiscard]] virtual Result<std::set<Endpoint>> reply_destinations(
         const MediaTable& media) = 0;
+    [[nodiscard]] virtual Result<bool> has_heard(const Hole& hole) = 0;
     [[nodiscard]] virtual Result<void> update(const netfilter::NatChanges& changes) = 0;
     [[nodiscard]] virtual Result<std::vector<netfilter::NatElement>> list(
         netfilter::NatSet set) = 0;
@@ -62,6 +64,8 @@ class MapGate : public MediaGate {
 
     [[nodiscard]] KernelAnswer open_holes(const Decision& decision, std::uint32_t mark) override;
     [[nodiscard]] Result<void> close_holes(std::span<const Hole> holes) override;
+    [[nodiscard]] Result<void> admit(std::span<const Admission> admissions) override;
+    [[nodiscard]] Result<bool> has_heard(const Hole& hole) override;
     [[nodiscard]] Result<void> sweep(std::span<const MediaFlows> ended) override;
     [[nodiscard]] Result<MediaCounts> count(std::span<const MediaFlows> media) override;
     [[nodiscard]] std::vector<Error> take_over(const MediaTable& media,

@@ -35,6 +35,10 @@ class MediaGate : public Interface {
     [[nodiscard]] virtual KernelAnswer open_holes(const Decision& decision, std::uint32_t mark) = 0;
     /// What the kernel has removed already is no failure.
     [[nodiscard]] virtual Result<void> close_holes(std::span<const Hole> holes) = 0;
+    /// Makes each inbound hole what it is to be now. All of them are tried.
+    [[nodiscard]] virtual Result<void> admit(std::span<const Admission> admissions) = 0;
+    /// Something has come from the remote endpoint of this outbound hole.
+    [[nodiscard]] virtual Result<bool> has_heard(const Hole& hole) = 0;
     /// Deletes the flows that went through holes of ended streams.
     [[nodiscard]] virtual Result<void> sweep(std::span<const MediaFlows> ended) = 0;
     /// What the flows of each of these have counted; nothing where the kernel does not count.

@@ -231,7 +231,7 @@ void put(std::string& out, const Clocks& clocks) {
 void put(std::string& out, const SavedState::SavedMapping& saved) {
     put_object(out, "key", saved.key, "outside", saved.mapping.outside, "master",
                saved.mapping.master, "inside_sends", saved.mapping.inside_sends, "media",
-               saved.mapping.media, "owner", saved.mapping.owner);
+               saved.mapping.media, "owner", saved.mapping.owner, "from", saved.mapping.from);
 }
 
 // --- reading: whatever is not as written throws, and its whole line counts as damaged ------------
@@ -430,6 +430,7 @@ SavedState::SavedMapping mapping_of(const Json& json) {
     saved.mapping.inside_sends = enum_of(json.at("inside_sends"), FlowDirection::reply);
     saved.mapping.media = enum_of(json.at("media"), ExpectClass::other);
     saved.mapping.owner = address_of(json.at("owner"));
+    if (!json.at("from").is_null()) saved.mapping.from = address_of(json.at("from"));
     return saved;
 }
 

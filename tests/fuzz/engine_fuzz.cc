@@ -45,6 +45,7 @@ Settings read_settings(Choices& choices) {
     settings.on_malformed = static_cast<OnMalformed>(choices.pick(2));
     settings.calls_per_host = choices.pick(2) == 0 ? 500 : 2;
     settings.calls = choices.pick(2) == 0 ? 20000 : 3;
+    settings.local_media = settings.calls == 3 ? LocalMedia::hairpin : LocalMedia::direct;
     return settings;
 }
 
@@ -62,6 +63,13 @@ class Kernel {
     void end_message() { settled_ = false; }
 
     KernelAnswer answer(const Decision& decision) {
+        for (const auto& [receiver, host] : decision.neighbours) {
+            // This one is on an interface of its own.
+            if (host == far_ || receiver == far_) {
+                return {KernelAnswer::Kind::not_neighbours, {host, Port{}}, ""};
+            }
+        }
+        if (decision.open.empty()) return {};
         for (const auto& hole : decision.open) {
             if (hole.remote && unroutable_.contains(hole.remote->address)) {
                 return {KernelAnswer::Kind::no_route, *hole.remote, "no route"};
@@ -113,6 +121,7 @@ class Kernel {
 
     Choices& choices_;
     std::set<IpAddress> unroutable_;
+    const IpAddress far_ = IpAddress::parse("192.168.77.3").value();
     bool stubborn_ = false;
     bool refuses_ = false;
     bool settled_ = false;

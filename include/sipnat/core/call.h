@@ -15,6 +15,7 @@
 // the kernel refuses what the message needs.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -48,6 +49,9 @@ inline constexpr std::size_t kMostSettled = 8;
 /// Remote endpoints, over all forks and candidates, that a call's own side may speak to first.
 inline constexpr std::size_t kMostOutboundHoles = 128;
 inline constexpr std::size_t kMostSignallingHoles = 64;
+/// What is silent for so long after its answer is not where it said (nat.media_source = "latch").
+inline constexpr std::chrono::seconds kLatch{3};
+inline constexpr std::size_t kMostUnheard = 32;
 /// By so much the state file may have an end too early.
 inline constexpr std::chrono::minutes kStaleDeadline{1};
 
@@ -166,6 +170,10 @@ struct Call {
     std::optional<std::uint64_t> counted;  ///< packets of its media when they were last asked for
     Time counted_by{};                     ///< the deadline that the last such question set
     Time saved_deadline{};                 ///< the one that was told to the state file last
+    bool sources_due = false;              ///< who may send its media has to be looked at
+    std::optional<Time> latch_until;
+    /// Nothing came from there: anybody may send. Not on file.
+    std::vector<std::pair<MediaKey, IpAddress>> unheard;
     /// To the inside party's Contact and Via on other ports than its packets'. Until it ends.
     std::vector<HoleKey> signalling;
     std::vector<HoleKey> holes;  ///< those it holds now: sorted
@@ -196,6 +204,24 @@ struct Call {
     /// Sets the deadline of a call that says nothing more: as long as it may ring, or until its media is
     /// looked at.
     void wait_for_silence(const Patience& patience, Time now);
+    /// The one address that its media to this component comes from, by what both sides have agreed on;
+    /// nothing while they negotiate, for ICE, or when it is not said or not believed.
+    [[nodiscard]] std::optional<IpAddress> source_of(const MediaKey& component) const;
+    /// Calls `visit(stream's own components, where the first of them sends to)` for what has been agreed.
+    template <class Visit>
+    void for_each_agreed(Visit visit) const {
+        for (const auto& dialog : dialogs) {
+            const auto& peer = dialog.remote.agreed;
+            const auto count = std::min(dialog.own.agreed.size(), peer.size());
+            for (std::size_t i = 0; i < count; ++i) {
+                const auto& own = dialog.own.agreed[i].components;
+                if (!own.empty() && !peer[i].components.empty())
+                    visit(own, peer[i].components.front());
+            }
+        }
+    }
+    /// Nothing came to these from that address.
+    void give_up_on(const std::vector<MediaKey>& components, const IpAddress& source);
     /// Some of its media goes past the gateway, where nobody counts it.
     [[nodiscard]] bool is_direct() const;
     /// Nobody expects media to flow both ways: all streams that there are.

@@ -79,6 +79,7 @@ struct Mapping {
     ExpectClass media = ExpectClass::audio;
     IpAddress owner;  ///< whose quota it counts for
     std::vector<Use> uses;
+    std::optional<IpAddress> from;     ///< of media: who may send to it; nothing: anybody
     std::optional<Time> unused_since;  ///< since when it rests; none while it never had uses
     bool swept = false;
 };
@@ -91,6 +92,28 @@ struct MediaFlows {
     Endpoint outside;
 
     bool operator==(const MediaFlows&) const = default;
+};
+
+/// An inbound hole that is somebody else's from now on.
+struct Admission {
+    Hole before;
+    Hole after;
+
+    bool operator==(const Admission&) const = default;
+};
+
+/// Whether anything has come from where the remote party of this outbound hole said that it is. The
+/// answer goes to Engine::settle_latch.
+struct LatchQuestion {
+    std::uint64_t call = 0;  ///< a name, to be given back
+    Hole hole;
+
+    bool operator==(const LatchQuestion&) const = default;
+};
+
+struct LatchAnswer {
+    LatchQuestion question;
+    bool heard = false;
 };
 
 /// A call whose time is up, unless packets still flow: the kernel has counted those between these
@@ -111,6 +134,8 @@ struct IdleAnswer {
 /// What the flow of time made due.
 struct Due {
     std::vector<Hole> close;
+    std::vector<Admission> admit;
+    std::vector<LatchQuestion> latch;
     std::vector<MediaFlows> sweep;
     std::vector<IdleQuestion> idle;
     std::vector<Tuple> keep_up;  ///< signalling flows (original tuples) whose entries must not end
@@ -157,6 +182,9 @@ class MediaTable {
     /// Takes an acquire() back as if it had not been: no rest.
     void undo(const HoleKey& key);
     [[nodiscard]] Hole hole(const HoleKey& key) const;
+    /// From now on only `from`, or anybody, may send media to this inbound hole, which is open. Nothing
+    /// if that was so before.
+    std::optional<Admission> admit(const MediaKey& key, const std::optional<IpAddress>& from);
     /// Drops what map() made and nobody acquired, without a rest.
     void drop_unused(const MediaKey& key);
 

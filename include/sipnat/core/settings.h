@@ -45,10 +45,18 @@ enum class LocalMedia : std::uint8_t {
     hairpin,  ///< where it is received seen from outside
 };
 
+/// Who may send media once the remote party has said where it receives (symmetric RTP, RFC 4961).
+enum class MediaSource : std::uint8_t {
+    strict,  ///< the announced address only
+    latch,   ///< the same, but anybody if nothing came from there within kLatch
+    any,
+};
+
 struct Settings {
     PortRange media_ports{Port{10000}, Port{32767}};
     bool keep_ports = true;  ///< a phone keeps its own port when it is in the range and free
     std::vector<IpAddress> media_hosts;  ///< further inside hosts whose media a party may announce
+    MediaSource media_source = MediaSource::latch;
     LocalMedia local_media = LocalMedia::direct;
     std::vector<std::vector<Network>> local_networks;  ///< groups that reach each other directly
     OnMalformed on_malformed = OnMalformed::accept;

@@ -66,6 +66,8 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
          "f:2: nat.hold_timeout: \"m\" is not a time from \"30s\" to \"24h\""},
         {"[nat]\nhold_timeout = \"9999999s\"\n",
          "f:2: nat.hold_timeout: \"9999999s\" is not a time from \"30s\" to \"24h\""},
+        {"[nat]\nmedia_source = \"all\"\n",
+         "f:2: nat.media_source: \"all\" is not \"strict\" or \"latch\" or \"any\""},
         {"[nat]\nlocal_media = \"inside\"\n",
          "f:2: nat.local_media: \"inside\" is not \"direct\" or \"hairpin\""},
         {"[nat]\nlocal_networks = \"10.0.0.0/8\"\n",
@@ -299,6 +301,7 @@ TEST(Config, AnEmptyFileIsTheDefaults) {
     EXPECT_TRUE(parsed->settings.keep_ports);
     EXPECT_EQ(parsed->settings.media_timeout, std::chrono::minutes(5));
     EXPECT_EQ(parsed->settings.hold_timeout, std::chrono::hours(1));
+    EXPECT_EQ(parsed->settings.media_source, MediaSource::latch);
     EXPECT_EQ(parsed->settings.local_media, LocalMedia::direct);
     EXPECT_THAT(parsed->settings.local_networks, testing::IsEmpty());
     EXPECT_EQ(parsed->settings.on_malformed, OnMalformed::accept);
@@ -325,7 +328,8 @@ TEST(Config, EverySettingArrives) {
         "rewrite_request_uri = \"unless_digest\"\n"
         "mode = \"maps\"\nmark = 0xc0000000\nmask = 0xf0000000\n"
         "media_timeout = \"90s\"\nhold_timeout = \"24h\"\n"
-        "local_media = \"hairpin\"\nlocal_networks = [[\"10.0.0.0/8\", \"fd00::/8\"], "
+        "media_source = \"strict\"\nlocal_media = \"hairpin\"\nlocal_networks = [[\"10.0.0.0/8\", "
+        "\"fd00::/8\"], "
         "[\"1.2.3.4\"]]\n"
         "[queue]\nfirst = 65520\ncount = 16\nfail_open = false\n"
         "receive_buffer = 65536\n"
@@ -347,6 +351,7 @@ TEST(Config, EverySettingArrives) {
     EXPECT_THAT(parsed->settings.media_hosts,
                 ElementsAre(*IpAddress::parse("192.168.77.9"), *IpAddress::parse("fd00::9")));
     EXPECT_TRUE(parsed->gateway_pbx);
+    EXPECT_EQ(parsed->settings.media_source, MediaSource::strict);
     EXPECT_EQ(parsed->settings.local_media, LocalMedia::hairpin);
     EXPECT_EQ(parsed->settings.local_networks,
               (std::vector<std::vector<Network>>{
@@ -415,13 +420,35 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
     const auto parsed = parse(text, kShipped);
     ASSERT_TRUE(parsed) << parsed.error().front().message();
     EXPECT_EQ(*parsed, Configuration{});
-    for (const char* name :
-         {"udp_ports",    "on_malformed", "media_ports", "keep_ports",        "media_timeout",
-          "hold_timeout", "media_hosts",  "on_no_media", "gateway_pbx",       "rewrite_request_uri",
-          "first",        "count",        "fail_open",   "receive_buffer",    "dialogs",
-          "media",        "state",        "socket",      "ruleset",           "maps_ruleset",
-          "mode",         "mark",         "mask",        "signalling_source", "signalling_peers",
-          "bindings",     "local_media",  "local_networks"}) {
+    for (const char* name : {"udp_ports",
+                             "on_malformed",
+                             "media_ports",
+                             "keep_ports",
+                             "media_timeout",
+                             "hold_timeout",
+                             "media_hosts",
+                             "on_no_media",
+                             "gateway_pbx",
+                             "rewrite_request_uri",
+                             "first",
+                             "count",
+                             "fail_open",
+                             "receive_buffer",
+                             "dialogs",
+                             "media",
+                             "state",
+                             "socket",
+                             "ruleset",
+                             "maps_ruleset",
+                             "mode",
+                             "mark",
+                             "mask",
+                             "signalling_source",
+                             "signalling_peers",
+                             "bindings",
+                             "local_media",
+                             "local_networks",
+                             "media_source"}) {
         EXPECT_THAT(text, HasSubstr("\n" + std::string(name) + " = "));
         --enabled;
     }

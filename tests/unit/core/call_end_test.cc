@@ -132,7 +132,7 @@ TEST_F(EstablishedCall, NeedsTheFlowThatItsMediaHangsOn) {
 }
 
 TEST_F(EstablishedCall, HasItsTimeFromTheSettings) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media_timeout = 60s;
     gateway.engine.set_settings(settings);
     (void)line.out(kAliceInDialog.request("OPTIONS", 2));  // from now on

@@ -338,7 +338,7 @@ TEST(FurtherPorts, AViaWithRportAsksForNone) {
 // --- who may come -------------------------------------------------------------------------------
 
 TEST(FurtherPorts, TheSettingsSayWhoMayCome) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.signalling_source = SignallingSource::listed;
     settings.signalling_peers = {address("198.51.100.1"), address("198.51.100.2")};
     Gateway listed(settings);
@@ -462,7 +462,7 @@ TEST(FurtherPorts, ARefusedOneCostsNoMedia) {
 
 TEST(FurtherPorts, ACallWithoutMediaIsReachedAllTheSame) {
     for (const auto on_no_media : {OnNoMedia::headers, OnNoMedia::unchanged}) {
-        Settings settings;
+        auto settings = lab_settings();
         settings.media_per_host = 1;
         settings.on_no_media = on_no_media;
         Gateway gateway(settings);
@@ -525,7 +525,7 @@ TEST(FurtherPorts, ACallOnItsFlowOutlastsTheRegistration) {
 }
 
 TEST(FurtherPorts, AHostHasOnlySoMany) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.bindings_per_host = 2;
     Gateway gateway(settings);
     const auto line = phone_line(gateway);

@@ -220,7 +220,7 @@ TEST(HeaderRewriting, ARequestUriThatCredentialsNameStaysIfTheAdminSaysSo) {
 
 TEST(HeaderRewriting, TheEngineObeysTheSetting) {
     for (const auto setting : {RewriteRequestUri::always, RewriteRequestUri::unless_digest}) {
-        Settings settings;
+        auto settings = lab_settings();
         settings.rewrite_request_uri = setting;
         Gateway gateway(settings);
         const auto text = request("REGISTER", "Authorization: Digest uri=\"sip:100@203.0.113.1\"\n",
@@ -539,7 +539,7 @@ TEST(OtherPackets, PassUntouchedUnderTheirOwnReason) {
 }
 
 TEST(OtherPackets, MalformedOnesAreDroppedIfTheAdminSaysSo) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.on_malformed = OnMalformed::drop;
     Gateway gateway(settings);
     const auto line = gateway.line();

@@ -246,7 +246,7 @@ TEST(SeveralParts, OneThatCantBeReadLeavesAllAsTheyAre) {
 // --- media of other hosts ------------------------------------------------------------------------
 
 TEST(MediaHosts, AreMappedWhenTheSettingsNameThem) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media_hosts = {address("192.168.77.9")};
     Gateway gateway(settings);
     const auto invite =
@@ -257,7 +257,7 @@ TEST(MediaHosts, AreMappedWhenTheSettingsNameThem) {
 }
 
 TEST(MediaHosts, AreChargedToWhoNamesThemAndOpenedForUdpOnly) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media_hosts = {address("192.168.77.9")};
     settings.media_per_host = 2;
     Gateway gateway(settings);
@@ -285,7 +285,7 @@ TEST(MediaHosts, AreChargedToWhoNamesThemAndOpenedForUdpOnly) {
 }
 
 TEST(MediaHosts, MayReceiveRtcpAlone) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media_hosts = {address("192.168.77.9")};
     Gateway gateway(settings);
     const auto sent = gateway.line().out(kAlice.request(
@@ -297,7 +297,7 @@ TEST(MediaHosts, MayReceiveRtcpAlone) {
 }
 
 TEST(MediaHosts, ReceiveNoRtcpOverTcp) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media_hosts = {address("192.168.77.9")};
     Gateway gateway(settings);
     const auto sent = gateway.line().out(kAlice.request(

@@ -217,7 +217,7 @@ TEST_F(KernelSaysNo, RefusedInAnEstablishedCallKeepsWhatItHas) {
 
 TEST_F(KernelSaysNo, WithoutMediaTheAdminMayWantNoEditsOrNoPacket) {
     for (const auto on_no_media : {OnNoMedia::unchanged, OnNoMedia::drop}) {
-        Settings settings;
+        auto settings = lab_settings();
         settings.on_no_media = on_no_media;
         Gateway strict(settings);
         strict.kernel = always(Kind::refused, "no");
@@ -268,7 +268,7 @@ TEST_F(KernelSaysNo, AfterManyTakenPortsTheBlockedOnesComeBack) {
 // --- no port left -------------------------------------------------------------------------------
 
 TEST(RangeExhausted, EditsHeadersSticksAndRecovers) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media_ports = {Port{10000}, Port{10001}};
     Gateway gateway(settings);
     const auto line = gateway.line();
@@ -293,7 +293,7 @@ TEST(RangeExhausted, EditsHeadersSticksAndRecovers) {
 }
 
 TEST(RangeExhausted, AMessageOpensAllOfItsStreamsOrNone) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media_ports = {Port{10000}, Port{10003}};
     Gateway gateway(settings);
     const auto line = gateway.line();

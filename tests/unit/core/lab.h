@@ -195,11 +195,18 @@ struct Line {
     [[nodiscard]] Outcome in(std::string_view text) const;
 };
 
+/// The defaults, but anybody may send media all the time: media_source_test.cc is about that.
+inline Settings lab_settings() {
+    Settings settings;
+    settings.media_source = MediaSource::any;
+    return settings;
+}
+
 class Gateway {
   public:
     using Kernel = std::function<KernelAnswer(const Decision&)>;
 
-    explicit Gateway(const Settings& settings = {}) : engine(settings) {}
+    explicit Gateway(const Settings& settings = lab_settings()) : engine(settings) {}
 
     /// A flow that the phone opened through source NAT.
     [[nodiscard]] Line line(std::string_view inside = "192.168.77.2:5060",

@@ -149,7 +149,7 @@ TEST(OwnSdp, WithoutAConnectionHasNoStreamWhateverItsRtcpLineNames) {
 }
 
 TEST(Names, OfMoreThan512BytesAreDroppedWhereMalformedMessagesAre) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.on_malformed = OnMalformed::drop;
     Gateway gateway(settings);
     const auto text = kAlice.with_call_id(std::string(513, 'x')).request("OPTIONS", 1);

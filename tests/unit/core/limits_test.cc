@@ -22,7 +22,7 @@ Outcome invite(const Line& line, int call, std::string_view host = "192.168.77.2
 // --- media ports --------------------------------------------------------------------------------
 
 TEST(MediaLimit, OfOneHostLeavesTheOthersAlone) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media_per_host = 4;
     Gateway gateway(settings);
     const auto line = gateway.line();
@@ -46,7 +46,7 @@ TEST(MediaLimit, OfOneHostLeavesTheOthersAlone) {
 }
 
 TEST(MediaLimit, OfAllHosts) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media = 4;
     Gateway gateway(settings);
     for (int i = 0; i < 4; ++i) {
@@ -59,7 +59,7 @@ TEST(MediaLimit, OfAllHosts) {
 }
 
 TEST(MediaLimit, ManyStreamsOfOneMessageAreAllOrNothing) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media_per_host = 3;
     Gateway gateway(settings);
     const auto line = gateway.line();
@@ -71,7 +71,7 @@ TEST(MediaLimit, ManyStreamsOfOneMessageAreAllOrNothing) {
 }
 
 TEST(MediaLimit, CountsPortsThatAPhoneOnlyClaims) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.media_per_host = 3;
     Gateway gateway(settings);
     const auto line = gateway.line();
@@ -91,7 +91,7 @@ TEST(MediaLimit, CountsPortsThatAPhoneOnlyClaims) {
 // --- calls --------------------------------------------------------------------------------------
 
 TEST(CallLimit, OfOneHostLeavesTheOthersAlone) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.calls_per_host = 2;
     Gateway gateway(settings);
     const auto line = gateway.line();
@@ -115,7 +115,7 @@ TEST(CallLimit, OfOneHostLeavesTheOthersAlone) {
 }
 
 TEST(CallLimit, OfAllHosts) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.calls = 2;
     Gateway gateway(settings);
     for (int i = 0; i < 4; ++i) {
@@ -128,7 +128,7 @@ TEST(CallLimit, OfAllHosts) {
 }
 
 TEST(CallLimit, ACallFromOutsideIsChargedToItsSender) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.calls_per_host = 1;
     Gateway gateway(settings);
     const auto line = gateway.line();
@@ -158,7 +158,7 @@ TEST(MediaLimit, MorePortsThanAMessageMayHaveAreRefusedAtOnce) {
 }
 
 TEST(CallLimit, StrangersGetHalfOfAllAtMost) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.calls = 4;
     Gateway gateway(settings);
     auto stranger = kBob;
@@ -177,7 +177,7 @@ TEST(CallLimit, StrangersGetHalfOfAllAtMost) {
 
 // Without NAT both sides look alike: whoever sends may be the stranger.
 TEST(CallLimit, WhoeverSendsWithoutNatIsAStranger) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.calls = 8;
     Gateway gateway(settings);
     for (int i = 1; i <= 6; ++i) {

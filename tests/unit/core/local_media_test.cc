@@ -65,7 +65,7 @@ class Local {
 };
 
 Settings hairpin() {
-    Settings settings;
+    auto settings = lab_settings();
     settings.local_media = LocalMedia::hairpin;
     return settings;
 }
@@ -138,7 +138,7 @@ TEST(LocalMedia, ARetransmissionReadsTheSame) {
 }
 
 TEST(LocalMedia, OneGroupOfNetworksNeedsNoQuestion) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.local_networks = {{*Network::parse("192.168.77.0/30"), *Network::parse("10.0.0.0/8")},
                                {*Network::parse("192.168.0.0/16")}};
     Local call(settings);
@@ -150,7 +150,7 @@ TEST(LocalMedia, OneGroupOfNetworksNeedsNoQuestion) {
 }
 
 TEST(LocalMedia, OfTwoGroupsTheKernelDecides) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.local_networks = {{*Network::parse("192.168.77.2")},
                                {*Network::parse("192.168.77.3")}};
     Local call(settings);
@@ -323,6 +323,9 @@ TEST(LocalMedia, ThePortsOfACallThatIsOverAreNobodys) {
     call.ring();
     (void)call.alice.in(answer(call.invite.text, 486, "b"));
     const auto sdp = sdp_of(call.invite.text);
+    const auto again = call.bob.in(kToBob.request("INVITE", 1, sdp));
+    EXPECT_EQ(again.text, call.offer.text) << "a retransmission, while they rest";
+    (void)call.gateway.wait(60s);
     const auto offer = call.bob.in(kToBob.with_call_id("leg-3").request("INVITE", 1, sdp));
     EXPECT_EQ(sdp_of(offer.text), sdp);
 }

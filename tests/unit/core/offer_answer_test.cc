@@ -290,7 +290,7 @@ TEST_P(OfferAnswer, OpensTheStreamsThatBothSidesTookAndNoOthers) {
     for (const auto inside : kBothPersons) {
         for (const auto& [way, go] : kWays) {
             SCOPED_TRACE(name_of(inside) + " inside; " + way);
-            Settings settings;
+            auto settings = lab_settings();
             if (one.rfc == "8843") settings.media_ports.high = Port{65535};
             Gateway gateway(settings);
             Session session(gateway, inside, one);

@@ -254,7 +254,7 @@ TEST_F(Bindings, ThatAreOverLeaveNothingBehind) {
 }
 
 TEST_F(Bindings, AreLimitedForAHostAndForAll) {
-    Settings settings;
+    auto settings = lab_settings();
     settings.bindings_per_host = 2;
     settings.bindings = 3;
     gateway.engine.set_settings(settings);

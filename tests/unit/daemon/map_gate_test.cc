@@ -48,6 +48,7 @@ struct FakeKernel : GateKernel {
     Result<std::set<Endpoint>> reply_destinations(const MediaTable& /*media*/) override {
         return std::set<Endpoint>{};
     }
+    Result<bool> has_heard(const Hole& /*hole*/) override { return true; }
     Result<void> update(const NatChanges& changes) override {
         if (fail_after == 0) return fail_errno("update nft maps", "", ENOBUFS);
         if (fail_after > 0) --fail_after;
@@ -124,6 +125,29 @@ TEST_F(MapGateTest, AHoleIsOpenedAndClosed) {
     ASSERT_TRUE(gate.close_holes(holes));
     EXPECT_EQ(kernel->maps.elements().size(), 1U);
     EXPECT_TRUE(kernel->has({resting_guard(kOutside)}));
+}
+
+TEST_F(MapGateTest, AHoleIsMadeOnesAndAnybodysAgain) {
+    const auto remote = address("203.0.113.10");
+    const auto wide = hole(kInside, kOutside);
+    auto narrow = wide;
+    narrow.from = remote;
+    EXPECT_EQ(open({wide}).kind, Kind::done);
+    ASSERT_TRUE(gate.admit(std::array{Admission{wide, narrow}}));
+    auto those = media_elements(kInside, kOutside, "wan0", remote);
+    EXPECT_EQ(those.front().set, NatSet::contacts);
+    those.push_back(media_guard(kOutside));
+    EXPECT_TRUE(kernel->has(those));
+    EXPECT_EQ(kernel->maps.elements().size(), 5U);
+    EXPECT_EQ(kernel->updates.size(), 2U) << "in one transaction";
+
+    ASSERT_TRUE(gate.admit(std::array{Admission{narrow, wide}}));
+    EXPECT_TRUE(kernel->has(elements(kInside, kOutside)));
+    EXPECT_EQ(kernel->maps.elements().size(), 5U);
+
+    ASSERT_TRUE(gate.admit(std::array{Admission{wide, narrow}}));
+    ASSERT_TRUE(gate.close_holes(std::array{narrow}));
+    EXPECT_EQ(kernel->maps.elements().size(), 1U);
 }
 
 // --- signalling ---------------------------------------------------------------------------------
