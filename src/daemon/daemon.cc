@@ -432,8 +432,8 @@ void Daemon::run_timers(Time now) {
     const auto due = engine_.next_due();
     if (!due || *due > now) return;
     const auto work = engine_.tick(now);
-    close(work.close);
     admit(work.admit);
+    close(work.close);
     look_who_sends(work.latch);
     report(wiring_.flows->keep_flows(work.keep_up), "keep flows of registrations");
     to_sweep_.insert(to_sweep_.end(), work.sweep.begin(), work.sweep.end());

@@ -376,7 +376,9 @@ class Scenario {
             print(packet, sender, receiver, decision);
             check_decision(packet.payload, decision);
             require(++rounds <= kMostRounds, "the kernel is not asked without end");
-            require(decision.entry.has_value() == (packet.standing != FlowStanding::helped),
+            const bool needs_entry =
+                !decision.open.empty() && packet.standing != FlowStanding::helped;
+            require(decision.entry.has_value() == needs_entry,
                     "holes hang on an entry with the helper");
             const auto answer = kernel_.answer(decision);
             decision = engine_.settle(packet, answer, now_);
@@ -425,12 +427,23 @@ class Scenario {
                          static_cast<long long>(now_.time_since_epoch().count()));
             print("close", due.close);
         }
+        ledger_.admit(due.admit);
         ledger_.close(due.close);
+        settle_latch(due.latch);
         ledger_.check_sweep(due.sweep);
         closed_ += due.close.size();
         settle_idle(due.idle);
         require(!engine_.next_due() || *engine_.next_due() > now_, "what was due is done");
         check_state();
+    }
+
+    void settle_latch(const std::vector<LatchQuestion>& questions) {
+        std::vector<LatchAnswer> answers;
+        for (const auto& question : questions) {
+            heard_ = !heard_;
+            answers.push_back({question, heard_});
+        }
+        ledger_.admit(engine_.settle_latch(answers));
     }
 
     void settle_idle(const std::vector<IdleQuestion>& questions) {
@@ -494,6 +507,7 @@ class Scenario {
     Settings settings_;
     Engine engine_;
     HoleLedger ledger_;
+    bool heard_ = false;
     Time now_{1000s};
     std::vector<Sent> sent_;
     std::string to_tag_;

@@ -64,6 +64,14 @@ class HoleLedger {
         }
     }
 
+    void admit(const std::vector<Admission>& admissions) {
+        for (const auto& [before, after] : admissions) {
+            require(open_.erase(key(before)) == 1, "only open holes are made somebody else's");
+            require(!is_signalling(after) && !after.remote, "who may send is a matter of media");
+            require(open_.emplace(key(after), after).second, "one hole for one sender");
+        }
+    }
+
     void check_sweep(const std::vector<MediaFlows>& ended) const {
         for (const auto& media : ended) {
             for (const auto& [key, hole] : open_) {
@@ -80,6 +88,7 @@ class HoleLedger {
         std::map<std::pair<Transport, Endpoint>, Endpoint> inside_of;
         std::map<std::tuple<Transport, Endpoint, IpAddress>, Endpoint> outside_of;
         for (const auto& [key, hole] : open_) {
+            if (hole.way == Way::direct) continue;
             const auto inside = inside_of.try_emplace({hole.transport, hole.outside}, hole.inside);
             require(inside.first->second == hole.inside, "an outside port leads to one endpoint");
             const auto outside = outside_of.try_emplace(
@@ -90,8 +99,8 @@ class HoleLedger {
                 return !other.second.remote && has_same_port(other.second, own);
             });
             require(can_receive, "what sends can also receive");
-            require(is_signalling(hole) == hole.from.has_value() || hole.remote,
-                    "signalling is from its peer, media from anybody");
+            require(!is_signalling(hole) || hole.from || hole.remote,
+                    "signalling is from its peer");
         }
     }
 
@@ -99,10 +108,10 @@ class HoleLedger {
 
   private:
     using Key = std::tuple<Transport, Endpoint, Endpoint, std::optional<Endpoint>,
-                           std::optional<IpAddress>>;
+                           std::optional<IpAddress>, Way>;
 
     static Key key(const Hole& hole) {
-        return {hole.transport, hole.inside, hole.outside, hole.remote, hole.from};
+        return {hole.transport, hole.inside, hole.outside, hole.remote, hole.from, hole.way};
     }
     static bool has_same_port(const Hole& one, const Hole& other) {
         return one.transport == other.transport && one.outside == other.outside;
@@ -118,13 +127,11 @@ class HoleLedger {
 
     static std::set<Key> keys_of(const MediaTable& table) {
         std::set<Key> all;
-        for (const auto& [key, mapping] : table.mappings()) {
+        for (const auto& [name, mapping] : table.mappings()) {
             for (const auto& use : mapping.uses) {
                 require(use.users > 0, "a hole in the table has users");
-                require(
-                    all.emplace(key.transport, key.inside, mapping.outside, use.remote, use.from)
-                        .second,
-                    "a hole stands in the table once");
+                const auto hole = table.hole({name, use.remote, use.from, use.way});
+                require(all.insert(key(hole)).second, "a hole stands in the table once");
             }
         }
         return all;
@@ -132,6 +139,11 @@ class HoleLedger {
 
     void check_inside(const Hole& hole, const Side& owner) const {
         require(number(hole.inside.port) >= 1024, "no hole leads to a server's port");
+        if (hole.way == Way::direct) {
+            require(hole.outside == hole.inside && hole.remote,
+                    "past the NAT both ends are the same");
+            return;
+        }
         require(hole.outside.address == owner.shown.address, "a hole is on the owner's outside");
         if (owner.real.address == owner.shown.address) {
             require(hole.outside == hole.inside, "without NAT both ends are the same");
@@ -149,6 +161,10 @@ class HoleLedger {
             return static_cast<unsigned char>(bytes.at(at));
         };
         require(number(hole.remote->port) >= 1024, "no hole leads to a remote server's port");
+        if (hole.way != Way::nat) {
+            require(owner.real.address != owner.shown.address, "past the NAT is who is behind one");
+            return;
+        }
         require(address != owner.real.address && address != owner.shown.address,
                 "no hole leads back to where it comes from");
         require(address.family() == owner.real.address.family(), "a hole has one family");

@@ -133,8 +133,8 @@ struct IdleAnswer {
 
 /// What the flow of time made due.
 struct Due {
-    std::vector<Hole> close;
     std::vector<Admission> admit;
+    std::vector<Hole> close;  ///< after that
     std::vector<LatchQuestion> latch;
     std::vector<MediaFlows> sweep;
     std::vector<IdleQuestion> idle;
