@@ -273,16 +273,26 @@ class MapsArm(SipnatArm):
         return [f"{name}: {_element(element)}" for element in content.get("elem", [])]
 
     def open_media(self) -> list[str]:
-        return [*self.elements("in"), *self.elements("streams")]
+        return [*self._media_elements(), *self.elements("streams")]
 
     def open_signalling(self) -> list[str]:
         # Only they are guarded like media; a flow's own port is not.
-        guarded = [one.removeprefix("media: ") for one in self.elements("media")]
-        return [one for one in self.elements("contacts") if any(f" . {endpoint} : " in one for endpoint in guarded)]
+        return self._contacts(guarded=True, signalling=True)
 
     def open_ports(self) -> list[Endpoint]:
-        found = (element.split()[1:4:2] for element in self.elements("in"))
-        return sorted((address, int(port)) for address, port in found)
+        found = (element.split(" : ")[0].split(" . ")[-2:] for element in self._media_elements())
+        return sorted((address.split()[-1], int(port)) for address, port in found)
+
+    def _media_elements(self) -> list[str]:
+        """For anybody, and for one sender."""
+        return [*self.elements("in"), *self._contacts(guarded=True, signalling=False)]
+
+    def _contacts(self, *, guarded: bool, signalling: bool) -> list[str]:
+        """Those whose outside endpoint is in the set `media`, or is not, and so with `signalling`."""
+        sets = {name: {one.removeprefix(f"{name}: ") for one in self.elements(name)} for name in ("media", "signalling")}
+        return [one for one in self.elements("contacts")
+                for endpoint in [one.split(" : ")[0].split(" . ", 1)[1]]
+                if (endpoint in sets["media"]) == guarded and (endpoint in sets["signalling"]) == signalling]
 
     def media_flows(self) -> list[Flow]:
         return [flow for flow in self.flows() if int(flow.fields.get("mark", "0")) & MEDIA_MARK]
