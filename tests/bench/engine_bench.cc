@@ -27,6 +27,7 @@
 
 #include "core/second_opinion.h"
 #include "daemon/state_file.h"
+#include "messages.h"
 #include "netfilter/queue_codec.h"
 #include "netfilter/tuple_codec.h"
 #include "shapes.h"
@@ -83,61 +84,6 @@ std::string_view name_of(Kind kind) {
     std::abort();
 }
 
-struct Names {
-    std::string host = "192.168.77.2:5060";
-    std::string media = "192.168.77.2";
-    int port = 10000;
-};
-
-std::string crlf(std::string_view lines) {
-    std::string text;
-    for (const char c : lines) {
-        if (c == '\n') text += '\r';
-        text += c;
-    }
-    return text;
-}
-
-std::string session(const Names& names) {
-    return crlf("v=0\no=alice 2890844526 2890844526 IN IP4 " + names.media +
-                "\ns=Session SDP\nc=IN IP4 " + names.media + "\nt=0 0\nm=audio " +
-                std::to_string(names.port) +
-                " RTP/AVP 0 8 101\na=rtpmap:0 PCMU/8000\na=rtpmap:8 PCMA/8000\n"
-                "a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-16\na=sendrecv\n");
-}
-
-std::string with_body(std::string head, const std::string& body) {
-    head = crlf(head);
-    if (!body.empty()) head += "Content-Type: application/sdp\r\n";
-    return head + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-
-std::string request(std::string_view method, const std::string& call, const Names& names,
-                    std::string_view to_tag = "", std::string_view more = "",
-                    const std::string& body = "") {
-    const std::string verb(method);
-    const std::string cseq = verb == "BYE" ? "2 " : "1 ";
-    return with_body(verb + " sip:bob@203.0.113.10 SIP/2.0\nVia: SIP/2.0/UDP " + names.host +
-                         ";rport;branch=z9hG4bK" + call + verb +
-                         "\nMax-Forwards: 70\nFrom: <sip:alice@example.com>;tag=a" + call +
-                         "\nTo: <sip:bob@example.com>" + std::string(to_tag) + "\nCall-ID: " +
-                         call + "@phone\nCSeq: " + cseq + verb + "\nContact: <sip:alice@" +
-                         names.host + ">\nUser-Agent: Phone 1.0\n" + std::string(more),
-                     body);
-}
-
-std::string answer(std::string_view method, const std::string& call, const Names& names,
-                   const std::string& body = "") {
-    const std::string verb(method);
-    const std::string cseq = verb == "BYE" ? "2 " : "1 ";
-    return with_body(
-        "SIP/2.0 200 OK\nVia: SIP/2.0/UDP " + names.host + ";rport=1024;branch=z9hG4bK" + call +
-            verb + "\nFrom: <sip:alice@example.com>;tag=a" + call +
-            "\nTo: <sip:bob@example.com>;tag=b\nCall-ID: " + call + "@phone\nCSeq: " + cseq + verb +
-            "\nContact: <sip:bob@203.0.113.10:5060>\n",
-        body);
-}
-
 const Names kInside;
 const Names kOutside{"203.0.113.1:1024", "203.0.113.10", 7000};
 const Names kNamed{"phone.example.com", "", 0};
@@ -147,13 +93,13 @@ std::string invite(const std::string& call, int port) {
     names.port = port;
     // As long as the INVITE of the other measurements: 665 bytes.
     static const std::size_t length =
-        request("INVITE", call, kInside, "", "", session(kInside)).size();
+        request("INVITE", call, kInside, {.body = session(kInside)}).size();
     constexpr std::size_t kWanted = 665;
     constexpr std::string_view kAllow = "Allow: ";
     std::string more(kAllow);
     more.resize(kWanted - length - 2, 'x');
     more += '\n';
-    const auto text = request("INVITE", call, names, "", more, session(names));
+    const auto text = request("INVITE", call, names, {.more = more, .body = session(names)});
     if (text.size() != kWanted) throw std::logic_error("INVITE of " + std::to_string(text.size()));
     return text;
 }
@@ -163,9 +109,9 @@ std::string message(Kind kind, const std::string& call, int port = kInside.port)
         case Kind::invite:
             return invite(call, port);
         case Kind::invite_ok:
-            return answer("INVITE", call, kOutside, session(kOutside));
+            return answer("INVITE", call, kOutside, {.body = session(kOutside)});
         case Kind::registration:
-            return request("REGISTER", call, kInside, "", "Expires: 3600\n");
+            return request("REGISTER", call, kInside, {.more = "Expires: 3600\n"});
         case Kind::options:
             return request("OPTIONS", call, kInside);
         case Kind::untouched:
@@ -182,7 +128,7 @@ std::string long_message(std::size_t length) {
     const auto bare = request("OPTIONS", "long", kNamed).size();
     while (bare + more.size() + 2 * line < length)
         more += "X-Header: " + std::string(line - 12, 'x') + "\n";
-    return request("OPTIONS", "long", kNamed, "", more);
+    return request("OPTIONS", "long", kNamed, {.more = more});
 }
 
 std::string call_name(std::size_t number) {
@@ -362,9 +308,10 @@ class Bench {
 
     void hang_up(std::size_t i) {
         const auto call = call_name(first_ - kBatch + i);
+        const Further bye{.cseq = 2, .to_tag = ";tag=b"};
         (void)pass(answer("INVITE", call, kOutside), FlowDirection::reply);
-        (void)pass(request("BYE", call, kInside, ";tag=b"), FlowDirection::original);
-        (void)pass(answer("BYE", call, kOutside), FlowDirection::reply);
+        (void)pass(request("BYE", call, kInside, bye), FlowDirection::original);
+        (void)pass(answer("BYE", call, kOutside, bye), FlowDirection::reply);
     }
 
     /// unless_digest, since that reads all credentials.

@@ -3,7 +3,8 @@
 
     measure.py --out FILE [--rounds N] [--seconds S] [--phones N] [--media-calls N,N,…] [--arms NAME,NAME,…] [--engine]
 
-Needs root; SIPNAT_BIN_DIR names the folder with sipnatd, sipload, accept_queue and engine_bench. Every round builds each
+Needs root; SIPNAT_BIN_DIR names the folder with sipnatd, sipload, accept_queue, engine_bench and
+growth_bench. Every round builds each
 arm's network anew, in turn, the first arm of a round being another each time. A round before the first, which does not
 count, finds the rate of "half load": half of what the slowest arm carries, the same for all arms.
 
@@ -172,6 +173,12 @@ def engine_budget(seconds: float) -> list[dict]:
     return [{**row, "median": statistics.median(row["nanoseconds"])} for row in rows.values()]
 
 
+def growth(folder: Path) -> dict:
+    """growth_bench's figures. The state file of the starts is written to `folder`."""
+    done = subprocess.run([str(arms.program("growth_bench")), "--folder", str(folder)], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 def machine() -> dict:
     processors = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.split(":", 1)[1].strip() for line in processors if line.startswith("model name")]
@@ -187,7 +194,7 @@ def main() -> int:
     parser.add_argument("--phones", type=int, default=1000, help="flows that the signalling is spread over")
     parser.add_argument("--media-calls", type=lambda text: [int(word) for word in text.split(",") if word], default=[10, 100, 1000])
     parser.add_argument("--arms", type=lambda text: text.split(","), default=[])
-    parser.add_argument("--engine", action="store_true", help="measure the engine's budget as well")
+    parser.add_argument("--engine", action="store_true", help="measure the engine's budget and how it grows as well")
     parser.add_argument("--emulated", action="store_true", help="the processor is: the report compares arms only")
     options = parser.parse_args()
     # So that an interrupted run removes its networks as well.
@@ -198,10 +205,11 @@ def main() -> int:
     run = Run(options)
     run.run()
     engine = engine_budget(0.1) if options.engine else []
+    grown = growth(options.out.resolve().parent) if options.engine else {}
     options.out.write_text(json.dumps({
         "emulated": options.emulated, "machine": machine(), "rounds": options.rounds, "phones": options.phones, "seconds": options.seconds,
         "took": time.monotonic() - started, "capabilities": run.able, "absent": run.absent, "faults": run.faults,
-        "signalling": run.signalling, "media": run.media, "engine": engine,
+        "signalling": run.signalling, "media": run.media, "engine": engine, "growth": grown,
     }, indent=1) + "\n")
     return 1 if run.faults else 0
 

@@ -94,7 +94,7 @@ def markdown(results: Results) -> str:
         lines += [f"Not measured: `{arm}` ({why}).", ""]
     for arm, why in data["faults"].items():
         lines += [f"**Broken: `{arm}`**: {why.splitlines()[0]}", ""]
-    for part in (saturation, latency, media, budget, lengths, shapes, goals):
+    for part in (saturation, latency, media, budget, lengths, shapes, growth, goals):
         lines += part(results)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -226,6 +226,38 @@ def shapes(results: Results) -> list[str]:
         ["shape", *(f"engine, {length:,} bytes" for length in lengths), *(f"second opinion, {length:,}" for length in lengths)], rows)
 
 
+def growth(results: Results) -> list[str]:
+    """What a message and an entry cost by how many there are, and a start with all of them."""
+    grown = results.data.get("growth")
+    if not grown:
+        return []
+    lines = ["### Growth", "", "Nanoseconds of CPU a message in the engine, libosip2 included, and in brackets how many times as much as at one, "
+             "by how many registrations or calls there are; and with 100,000 registrations and 20,000 calls at once.", ""]
+    for kind in ("registrations", "calls"):
+        sizes = [one for one in grown["sizes"] if one[kind]]
+        rows = []
+        for message in sizes[0]["nanoseconds"]:
+            rows.append([message, *(f"{statistics.median(one['nanoseconds'][message]):,.0f} ({grows(grown, one, message).median:.2f})" for one in sizes)])
+        # Of few entries what an engine takes by itself is most.
+        rows.append(["bytes of the heap for each", *(f"{one['used'] / one[kind]:,.0f}" if one[kind] >= 1000 and one is not sizes[-1] else ""
+                                                     for one in sizes)])
+        lines += table([kind, *(f"{one[kind]:,}" for one in sizes[:-1]), "all"], rows)
+    begun = grown["start"]
+    steps = [f"{step} {Figure(one[step] for one in begun['seconds']).text('.2f')}" for step in ("read", "restore", "save")]
+    lines += [f"A start with {begun['registrations']:,} registrations and {begun['calls']:,} calls, seconds: {', '.join(steps)}. The state file has "
+              f"{begun['bytes'] / 1e6:,.0f} MB, and the process {begun['resident'] / 1e6:,.0f} MB when it is done.", ""]
+    return lines
+
+
+def grows(grown: dict, one: dict, message: str) -> Figure:
+    """How many times as much as at one entry, by rounds."""
+    alone = {"registrations": min(1, one["registrations"]), "calls": min(1, one["calls"])}
+    if one["registrations"] and one["calls"]:
+        alone["calls" if message.startswith("REGISTER") else "registrations"] = 0
+    first = next(size for size in grown["sizes"] if all(size[key] == value for key, value in alone.items()))
+    return Figure(value / base for value, base in zip(one["nanoseconds"][message], first["nanoseconds"][message]))
+
+
 def goals(results: Results) -> list[str]:
     """What the project set itself, and what came of it. On an emulated processor no time means anything by itself."""
     if results.data["emulated"]:
@@ -254,6 +286,14 @@ def goals(results: Results) -> list[str]:
     for message, figures in engine_rows(results).items():
         if message == "untouched":
             row("a message that is not edited: no allocation", Figure([figures["engine"]["allocations"]]), 0.01)
+    if grown := results.data.get("growth"):
+        sizes = {(one["registrations"], one["calls"]): one for one in grown["sizes"]}
+        for message in sizes[0, 20000]["nanoseconds"]:
+            row(f"{message}: with 20,000 calls at most 1.3 times as much as with one", grows(grown, sizes[0, 20000], message), 1.3, ".2f")
+        row("a registration: less than 2,000 bytes", Figure([sizes[100000, 0]["used"] / 100000]), 2000, ",.0f")
+        row("a call: less than 4,000 bytes", Figure([sizes[0, 20000]["used"] / 20000]), 4000, ",.0f")
+        row("a start with 100,000 registrations and 20,000 calls, without the kernel's part: less than 2 s",
+            Figure(sum(one.values()) for one in grown["start"]["seconds"]), 2, ".2f")
     return ["### Goals", ""] + table(["goal", "measured", "met"], rows) if rows else []
 
 
