@@ -10,16 +10,24 @@
 //
 //     BoundedTable<TextKey<Tuple>, Flow, TextKey<Tuple>::Hash, TextKey<Tuple>::Stored> table(100);
 //     table.put({tuple, text}) = flow;
+//
+// A look-up reads little memory that is far apart, which is what it takes in a table that does not fit
+// into the processor's cache: what entries are found by, and in which order they were used, is in one
+// small block beside them.
+//
+//     buckets   7 ·  2 0 …          the first entry of each, in `places`
+//     places    [hash next newer older] [hash next newer older] …
+//     entries   [key value            ] [key value            ] …
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
-#include <iterator>
-#include <list>
 #include <memory>
 #include <memory_resource>
-#include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace sipnat {
 
@@ -30,10 +38,11 @@ class BoundedTable {
 
     /// Nothing when it is not there. The pointer ends with the next put().
     Value* find(const Key& key) {
-        const auto found = index_.find(key);
-        if (found == index_.end()) return nullptr;
-        entries_.splice(entries_.begin(), entries_, found->second);
-        return &found->second->value;
+        if (buckets_.empty()) return nullptr;
+        const auto at = look_up(key, hash_of(key)).found;
+        if (at == kNone) return nullptr;
+        move_to_front(at);
+        return &entry(at).value;
     }
 
     /// The value of this key, to be assigned to: where there was none it is a new one, or what is left
@@ -45,25 +54,42 @@ class BoundedTable {
     /// than it needs to be stays in the processor's cache.
     template <class IsOver>
     Value& put(const Key& key, IsOver&& is_over) {
-        if (Value* present = find(key)) return *present;
-        const bool has_room = entries_.size() < capacity_;
-        if (has_room && (entries_.empty() || !is_over(std::as_const(entries_.back().value)))) {
-            entries_.emplace_front(key);
-            index_.emplace(&entries_.front().key, entries_.begin());
-            thin_out(index_.bucket(&entries_.front().key));
-        } else {
-            auto index = index_.extract(&entries_.back().key);
-            entries_.splice(entries_.begin(), entries_, std::prev(entries_.end()));
-            entries_.front().key = key;
-            index_.insert(std::move(index));
-            thin_out(index_.bucket(&entries_.front().key));
+        if (places_.size() == buckets_.size()) grow();
+        const auto hash = hash_of(key);
+        const auto chain = look_up(key, hash);
+        if (chain.found != kNone) {
+            move_to_front(chain.found);
+            return entry(chain.found).value;
         }
-        return entries_.front().value;
+        Index at = kNone;
+        if (chain.length >= kMostAlike) {
+            at = chain.last;
+        } else if (places_.size() == capacity_ ||
+                   (oldest_ != kNone && is_over(std::as_const(entry(oldest_).value)))) {
+            at = oldest_;
+        }
+        if (at == kNone) {
+            at = static_cast<Index>(places_.size());
+            places_.emplace_back();
+            if (at % kChunk == 0) chunks_.emplace_back().reserve(kChunk);
+            chunks_.back().emplace_back(key, &memory_);
+        } else {
+            leave_bucket(at);
+            leave_order(at);
+            entry(at).key = key;
+        }
+        places_[at].hash = hash;
+        enter_bucket(at);
+        enter_order(at);
+        return entry(at).value;
     }
 
-    [[nodiscard]] std::size_t size() const { return entries_.size(); }
+    [[nodiscard]] std::size_t size() const { return places_.size(); }
 
   private:
+    using Index = std::uint32_t;
+    static constexpr Index kNone = UINT32_MAX;
+
     struct Entry {
         using allocator_type = std::pmr::polymorphic_allocator<>;
 
@@ -74,40 +100,85 @@ class BoundedTable {
         StoredKey key;
         Value value;
     };
-    /// Not noexcept: what might throw libstdc++ asks once for each node, and keeps the answer.
-    struct HashOf {
-        using is_transparent = void;
-        std::size_t operator()(const Key& key) const { return Hash{}(key); }
-        std::size_t operator()(const StoredKey* key) const { return Hash{}(*key); }
+    struct Place {
+        std::uint32_t hash = 0;
+        Index next = kNone;  ///< of its bucket
+        Index newer = kNone;
+        Index older = kNone;
     };
-    struct Same {
-        using is_transparent = void;
-        bool operator()(const StoredKey* a, const StoredKey* b) const { return a == b; }
-        bool operator()(const Key& a, const StoredKey* b) const { return a == *b; }
-        bool operator()(const StoredKey* a, const Key& b) const { return b == *a; }
+    struct Chain {
+        Index found = kNone;
+        Index last = kNone;
+        std::size_t length = 0;
     };
-    using Entries = std::pmr::list<Entry>;
 
     /// Who makes up keys that hash alike makes each of them slow to find. By chance not even half as
     /// many come together.
     static constexpr std::size_t kMostAlike = 16;
+    static constexpr std::size_t kFewestBuckets = 8;
+    static constexpr std::size_t kChunk = 64;
 
-    void thin_out(std::size_t bucket) {
-        if (index_.bucket_size(bucket) <= kMostAlike) return;
-        for (auto at = index_.begin(bucket); at != index_.end(bucket); ++at) {
-            const auto entry = at->second;
-            if (entry == entries_.begin()) continue;
-            index_.erase(at->first);
-            entries_.erase(entry);
-            return;
+    static std::uint32_t hash_of(const Key& key) {
+        // The upper half of a product: of a hash that is the key itself the lower bits may be alike.
+        return static_cast<std::uint32_t>((Hash{}(key)*0x9e3779b97f4a7c15ULL) >> 32U);
+    }
+    [[nodiscard]] Entry& entry(Index at) { return chunks_[at / kChunk][at % kChunk]; }
+    [[nodiscard]] Index& bucket(std::uint32_t hash) { return buckets_[hash % buckets_.size()]; }
+
+    [[nodiscard]] Chain look_up(const Key& key, std::uint32_t hash) {
+        Chain chain;
+        for (auto at = bucket(hash); at != kNone; at = places_[at].next) {
+            if (places_[at].hash == hash && key == static_cast<const Key&>(entry(at).key)) {
+                chain.found = at;
+                break;
+            }
+            chain.last = at;
+            ++chain.length;
         }
+        return chain;
+    }
+
+    void enter_bucket(Index at) {
+        auto& first = bucket(places_[at].hash);
+        places_[at].next = first;
+        first = at;
+    }
+    void leave_bucket(Index at) {
+        auto* link = &bucket(places_[at].hash);
+        while (*link != at)
+            link = &places_[*link].next;
+        *link = places_[at].next;
+    }
+    void grow() {
+        buckets_.assign(std::max(2 * buckets_.size(), kFewestBuckets), kNone);
+        for (Index at = 0; at < places_.size(); ++at)
+            enter_bucket(at);
+    }
+
+    void enter_order(Index at) {
+        places_[at].newer = kNone;
+        places_[at].older = newest_;
+        (newest_ == kNone ? oldest_ : places_[newest_].newer) = at;
+        newest_ = at;
+    }
+    void leave_order(Index at) {
+        const auto [hash, next, newer, older] = places_[at];
+        (newer == kNone ? newest_ : places_[newer].older) = older;
+        (older == kNone ? oldest_ : places_[older].newer) = newer;
+    }
+    void move_to_front(Index at) {
+        if (at == newest_) return;
+        leave_order(at);
+        enter_order(at);
     }
 
     std::size_t capacity_;
     std::pmr::unsynchronized_pool_resource memory_;
-    Entries entries_{&memory_};  // most recently used first
-    std::pmr::unordered_map<const StoredKey*, typename Entries::iterator, HashOf, Same> index_{
-        &memory_};  // by the keys of the entries
+    std::vector<Index> buckets_;  // a power of two, not fewer than entries
+    std::vector<Place> places_;
+    std::vector<std::vector<Entry>> chunks_;
+    Index newest_ = kNone;
+    Index oldest_ = kNone;
 };
 
 }  // namespace sipnat
