@@ -148,7 +148,7 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
     };
     // What the registrar lists is all there is (RFC 3261 10.3).
     const bool is_told = listed.any || request.contacts.empty();
-    for (auto next = bindings_.lower_bound(Order::View{flow, request.aor, {}}); of_record(next);) {
+    for (auto next = first_of(flow, request.aor); of_record(next);) {
         const auto at = next++;
         const auto& contact = at->first.contact;
         if (request.removes_all) {
@@ -168,7 +168,7 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
         const auto time = granted(asked.contact, &asked);
         if (time != seconds(0)) {
             put(name, request, now + time, settings, now);
-        } else if (const auto at = bindings_.find(name); at != bindings_.end()) {
+        } else if (const auto at = find(name); at != bindings_.end()) {
             erase(at);
         }
     }
@@ -179,7 +179,7 @@ void Registrations::put(const Order::View& name, const Request& request, Time un
     const auto& [flow, aor, contact] = name;
     const auto& inside = request.inside;
     const auto& registrar = request.registrar.real;
-    const auto found = bindings_.find(name);
+    const auto found = find(name);
     const bool is_known = found != bindings_.end();
     if (is_known && found->second.flow == request.flow && found->second.inside == inside.real &&
         found->second.outside == inside.shown && found->second.registrar == registrar) {
@@ -197,10 +197,14 @@ void Registrations::put(const Order::View& name, const Request& request, Time un
     if (add(binding, now + kKeepUp, settings)) changed_.push_back(binding.name);
 }
 
-void Registrations::prolong(Binding& binding, Time until, Time now) {
-    auto end = by_end_.extract({binding.until, &binding});
-    end.value().first = until;
-    by_end_.insert(std::move(end));
+void Registrations::wake_at(Kept& binding, Time time) {
+    auto entry = wakes_.extract({binding.wake, &binding});
+    entry.value().first = binding.wake = time;
+    wakes_.insert(std::move(entry));
+}
+
+void Registrations::prolong(Kept& binding, Time until, Time now) {
+    if (until < binding.wake) wake_at(binding, until);
     binding.until = until;
     // What is granted for a minute must not be over on file for half of it.
     const auto stale = std::min<Time::duration>(kStaleDeadline, (until - now) / 4);
@@ -219,14 +223,18 @@ bool Registrations::add(const Binding& binding, Time keep_up, const Settings& se
         ++refused_;
         return false;
     }
-    const auto [made, is_new] = bindings_.emplace(binding.name, binding);
+    const auto [made, is_new] = bindings_.emplace(binding.name, Kept{binding, binding.until});
     if (!is_new) return false;
     ++per_host_[host];
-    by_end_.emplace(binding.until, &made->second);
-    const auto& flow = binding.name.flow;
-    if (const auto [kept, is_first] = kept_up_.try_emplace(flow, keep_up); is_first) {
-        to_keep_up_.emplace(kept->second, flow);
+    wakes_.emplace(binding.until, &made->second);
+    auto& flow = flows_[binding.name.flow];
+    if (flow.count == 0) {
+        flow = {made, 0, keep_up};
+        to_keep_up_.emplace(keep_up, binding.name.flow);
+    } else if (made->first < flow.first->first) {
+        flow.first = made;
     }
+    ++flow.count;
     return true;
 }
 
@@ -239,7 +247,7 @@ void Registrations::take_changes(std::vector<Binding>& bindings, std::vector<Bin
     const auto repeated = std::ranges::unique(changed_);
     changed_.erase(repeated.begin(), repeated.end());
     for (auto& name : changed_) {
-        if (const auto found = bindings_.find(name); found != bindings_.end()) {
+        if (const auto found = find(Order::view(name)); found != bindings_.end()) {
             bindings.push_back(found->second);
         } else {
             ended.push_back(std::move(name));
@@ -251,19 +259,29 @@ void Registrations::take_changes(std::vector<Binding>& bindings, std::vector<Bin
 void Registrations::erase(Bindings::iterator at) {
     const auto of_host = per_host_.find(at->second.inside.address);
     if (--of_host->second == 0) per_host_.erase(of_host);
-    by_end_.erase({at->second.until, &at->second});
-    const auto flow = at->first.flow;
+    wakes_.erase({at->second.wake, &at->second});
     changed_.push_back(at->first);
+    const auto flow = flows_.find(at->first.flow);
+    if (flow->second.first == at) ++flow->second.first;
     bindings_.erase(at);
-    if (has_any(flow)) return;
-    const auto kept = kept_up_.find(flow);
-    to_keep_up_.erase({kept->second, flow});
-    kept_up_.erase(kept);
+    if (--flow->second.count > 0) return;
+    to_keep_up_.erase({flow->second.keep_up, flow->first});
+    flows_.erase(flow);
 }
 
-bool Registrations::has_any(const Tuple& flow) const {
-    const auto first = bindings_.lower_bound(Order::View{flow, {}, {}});
-    return first != bindings_.end() && first->first.flow == flow;
+Registrations::Bindings::iterator Registrations::first_of(const Tuple& flow, std::string_view aor) {
+    const auto found = flows_.find(flow);
+    if (found == flows_.end()) return bindings_.end();
+    const auto& [first, count, keep_up] = found->second;
+    return count == 1 ? first : bindings_.lower_bound(Order::View{flow, aor, {}});
+}
+
+Registrations::Bindings::iterator Registrations::find(const Order::View& name) {
+    const auto found = flows_.find(std::get<0>(name));
+    if (found == flows_.end()) return bindings_.end();
+    const auto& [first, count, keep_up] = found->second;
+    if (count > 1) return bindings_.find(name);
+    return Order::view(first->first) == name ? first : bindings_.end();
 }
 
 bool Registrations::hang_on(const FlowTuples& flow) const {
@@ -274,21 +292,26 @@ bool Registrations::hang_on(const FlowTuples& flow) const {
 }
 
 void Registrations::collect_due(Time now, std::vector<Tuple>& keep_up) {
-    while (!by_end_.empty() && by_end_.begin()->first <= now) {
-        erase(bindings_.find(by_end_.begin()->second->name));
+    while (!wakes_.empty() && wakes_.begin()->first <= now) {
+        const auto at = find(Order::view(wakes_.begin()->second->name));
+        if (at->second.until > now) {
+            wake_at(at->second, at->second.until);
+        } else {
+            erase(at);
+        }
     }
     while (!to_keep_up_.empty() && to_keep_up_.begin()->first <= now) {
         auto kept = to_keep_up_.extract(to_keep_up_.begin());
         const auto& flow = kept.value().second;
         keep_up.push_back(flow);
-        kept.value().first = kept_up_.at(flow) = now + kKeepUp;
+        kept.value().first = flows_.at(flow).keep_up = now + kKeepUp;
         to_keep_up_.insert(std::move(kept));
     }
 }
 
 std::optional<Time> Registrations::next_due() const {
     std::optional<Time> next;
-    if (!by_end_.empty()) next = by_end_.begin()->first;
+    if (!wakes_.empty()) next = wakes_.begin()->first;
     if (!to_keep_up_.empty()) {
         const auto keep_up = to_keep_up_.begin()->first;
         next = next ? std::min(*next, keep_up) : keep_up;

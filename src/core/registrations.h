@@ -46,8 +46,12 @@ class Registrations {
         }
     };
 
+    struct Kept : Binding {
+        Time wake{};  ///< of its one entry in wakes_: not after `until`
+    };
+
   public:
-    using Bindings = std::map<BindingName, Binding, Order>;
+    using Bindings = std::map<BindingName, Kept, Order>;
 
     /// A REGISTER or an answer to one on this flow; all else is passed over. Bindings over the limits
     /// of `settings` are left out, of a host or of all. `scratch` is used until this is done.
@@ -57,6 +61,7 @@ class Registrations {
 
     /// Ends the bindings whose time is up. Appends the flows whose entries have to be kept up.
     void collect_due(Time now, std::vector<Tuple>& keep_up);
+    /// Not later than what is due next.
     [[nodiscard]] std::optional<Time> next_due() const;
 
     [[nodiscard]] const Bindings& all() const { return bindings_; }
@@ -116,20 +121,31 @@ class Registrations {
                 const Settings& settings, Time now, std::pmr::memory_resource* scratch);
     void put(const Order::View& name, const Request& request, Time until, const Settings& settings,
              Time now);
-    void prolong(Binding& binding, Time until, Time now);
+    void prolong(Kept& binding, Time until, Time now);
+    void wake_at(Kept& binding, Time time);
     bool add(const Binding& binding, Time keep_up, const Settings& settings);
     void erase(Bindings::iterator at);
-    [[nodiscard]] bool has_any(const Tuple& flow) const;
+    /// The first binding of an address of record, if it has any; else whatever.
+    [[nodiscard]] Bindings::iterator first_of(const Tuple& flow, std::string_view aor);
+    [[nodiscard]] Bindings::iterator find(const Order::View& name);
 
     static constexpr std::size_t kMostRequests = 4096;  // whose answers are awaited
 
+    /// Most flows have one binding, which is found here at once: the path through a tree of many is long.
+    struct Flow {
+        Bindings::iterator first;
+        std::size_t count = 0;
+        Time keep_up{};  ///< of its one entry in to_keep_up_
+    };
+
     Bindings bindings_;
-    std::set<std::pair<Time, const Binding*>> by_end_;  // each stays where it is in bindings_
+    std::unordered_map<Tuple, Flow> flows_;  // that have bindings
+    // Each stays where it is in bindings_. An end that moved back is noticed when the old one comes.
+    std::set<std::pair<Time, const Kept*>> wakes_;
     std::unordered_map<IpAddress, std::size_t> per_host_;
     std::vector<BindingName> changed_;
     std::uint64_t refused_ = 0;
     std::set<std::pair<Time, Tuple>> to_keep_up_;
-    std::map<Tuple, Time> kept_up_;  // the flows in it: those that have bindings
     BoundedTable<RequestKey, Request, RequestKey::Hash, RequestKey::Stored> requests_{
         kMostRequests};
 };
