@@ -733,12 +733,11 @@ class Engine::Implementation {
     // --- holes --------------------------------------------------------------------------------
 
     void open_wanted(Call& call, Change& change) {
-        auto wanted = call.wanted();
-        std::erase_if(wanted, [this](const HoleKey& key) {
-            return media_.find(key.mapping) == nullptr;  // held, and never had one
-        });
+        const auto wanted = call.wanted();
+        change.releases = !std::ranges::includes(wanted, call.holes);
         for (const auto& key : wanted) {
             if (std::ranges::binary_search(call.holes, key)) continue;
+            if (media_.find(key.mapping) == nullptr) continue;  // held, and never had one
             if (media_.acquire(key)) {
                 decision_.open.push_back(media_.hole(key));
             } else if (!key.remote && media_.find(key.mapping)->from) {
@@ -750,7 +749,6 @@ class Engine::Implementation {
             call.holes.insert(call.holes.end(), change.acquired.begin(), change.acquired.end());
             std::ranges::sort(call.holes);
         }
-        change.releases = call.holes.size() > wanted.size();
     }
 
     /// Every one of the call's media components.

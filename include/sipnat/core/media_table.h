@@ -219,6 +219,13 @@ class MediaTable {
         std::optional<IpAddress> host;
     };
 
+    using OutsideKey = std::pair<Endpoint, Transport>;
+    struct OutsideHash {
+        std::size_t operator()(const OutsideKey& key) const noexcept {
+            return hash_mix(std::hash<Endpoint>{}(key.first), static_cast<std::size_t>(key.second));
+        }
+    };
+
     [[nodiscard]] bool has_quota(const IpAddress& host, std::size_t more) const;
     void charge(const IpAddress& host);
     void discharge(const IpAddress& host);
@@ -232,7 +239,7 @@ class MediaTable {
     std::size_t most_per_host_;
     std::size_t most_;
     std::unordered_map<MediaKey, Mapping> mappings_;
-    std::map<std::pair<Endpoint, Transport>, MediaKey> by_outside_;
+    std::unordered_map<OutsideKey, MediaKey, OutsideHash> by_outside_;
     std::unordered_map<IpAddress, std::size_t> per_host_;  // mappings and claims
     std::size_t charged_ = 0;                              // their sum
     std::deque<Timer> to_sweep_;                           // ascending by `since`
