@@ -14,6 +14,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
@@ -31,6 +32,9 @@ using Json = nlohmann::json;
 
 constexpr const char* kMagic = "sipnat-state";
 constexpr int kVersion = 7;
+/// Entries of one kind in one line, when all are written: what is read of a line is in memory as a JSON
+/// document, which takes many times its length.
+constexpr std::size_t kMostOfALine = 256;
 /// Below this a file is not worth replacing.
 constexpr std::uint64_t kWorthReplacing = 1U << 20U;
 
@@ -113,13 +117,18 @@ template <class Stream>
 void put(std::string& out, const Negotiated<Stream>& side);
 
 template <class T>
-void put(std::string& out, const std::vector<T>& list) {
+void put(std::string& out, std::span<const T> list) {
     out += '[';
     for (const auto& element : list) {
         if (out.back() != '[') out += ',';
         put(out, element);
     }
     out += ']';
+}
+
+template <class T>
+void put(std::string& out, const std::vector<T>& list) {
+    put(out, std::span<const T>(list));
 }
 
 template <class... Values>
@@ -512,6 +521,42 @@ SavedState state_of(Known known) {
     return state;
 }
 
+/// What stands in one line.
+struct Part {
+    std::span<const Call> calls;
+    std::span<const SavedState::SavedMapping> mappings;
+    std::span<const Lease> leases;
+    std::span<const Binding> bindings;
+    std::span<const BindingName> ended_bindings;
+
+    [[nodiscard]] bool is_empty() const {
+        return calls.empty() && mappings.empty() && leases.empty() && bindings.empty() &&
+               ended_bindings.empty();
+    }
+};
+
+std::string line_of(const Part& part, const Clocks& now) {
+    std::string body;
+    put_object(body, "clock", now, "calls", part.calls, "mappings", part.mappings, "leases",
+               part.leases, "bindings", part.bindings, "ended_bindings", part.ended_bindings);
+    return checksum(body) + " " + body + "\n";
+}
+
+/// The first ones, which are no longer in `rest`.
+template <class T>
+std::span<const T> take(std::span<const T>& rest) {
+    const auto first = rest.first(std::min(rest.size(), kMostOfALine));
+    rest = rest.subspan(first.size());
+    return first;
+}
+
+/// The first one, without its end, which is no longer in `rest`.
+std::string_view take_line(std::string_view& rest) {
+    const auto line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    return line;
+}
+
 Result<void> write_all(int file, std::string_view text, const std::string& path) {
     while (!text.empty()) {
         const auto written = write(file, text.data(), text.size());
@@ -541,18 +586,16 @@ Clocks clocks_now() {
 }
 
 std::string encode_state(const SavedState& state, const Clocks& now) {
-    std::string body;
-    put_object(body, "clock", now, "calls", state.calls, "mappings", state.mappings, "leases",
-               state.leases, "bindings", state.bindings, "ended_bindings", state.ended_bindings);
-    return checksum(body) + " " + body + "\n";
+    return line_of(
+        {state.calls, state.mappings, state.leases, state.bindings, state.ended_bindings}, now);
 }
 
 ReadState decode_state(const std::string& text, const std::string& boot, const Clocks& now) {
-    std::istringstream lines(text);
-    std::string line, magic, id;
+    std::string_view lines = text;
+    std::string magic, id;
     int version = 0;
-    std::getline(lines, line);
-    if (!(std::istringstream(line) >> magic >> version >> id) || magic != kMagic) {
+    const std::string header(take_line(lines));
+    if (!(std::istringstream(header) >> magic >> version >> id) || magic != kMagic) {
         return {false, {}, "no header"};
     }
     if (version != kVersion) return {false, {}, "another version"};
@@ -560,9 +603,10 @@ ReadState decode_state(const std::string& text, const std::string& boot, const C
     const auto other = is_of_this_boot ? std::nullopt : std::optional(now);
     Known known;
     std::string fault;
-    for (int number = 2; fault.empty() && std::getline(lines, line); ++number) {
-        const auto blank = line.find(' ');
-        const auto body = blank == std::string::npos ? std::string{} : line.substr(blank + 1);
+    for (int number = 2; fault.empty() && !lines.empty(); ++number) {
+        const auto line = take_line(lines);
+        const auto blank = std::min(line.find(' '), line.size());
+        const auto body = line.substr(std::min(blank + 1, line.size()));
         const auto where = "line " + std::to_string(number) + ": ";
         if (body.empty() || checksum(body) != line.substr(0, blank)) {
             fault = where + "the checksum is wrong";
@@ -587,9 +631,8 @@ ReadState decode_state(const std::string& text, const std::string& boot, const C
 ReadState StateFile::read(const std::string& path, const std::string& boot) {
     std::ifstream stream(path, std::ios::binary);
     if (!stream) return {};
-    std::ostringstream text;
-    text << stream.rdbuf();
-    return decode_state(text.str(), boot, clocks_now());
+    const std::string text{std::istreambuf_iterator<char>(stream), {}};
+    return decode_state(text, boot, clocks_now());
 }
 
 Result<void> StateFile::replace(const SavedState& all) {
@@ -597,12 +640,22 @@ Result<void> StateFile::replace(const SavedState& all) {
     control::Descriptor file(open(
         fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, S_IRUSR | S_IWUSR));
     if (file.number() < 0) return fail_errno("write", fresh, errno);
-    const auto text = state_header(boot_) + encode_state(all, clocks_now());
-    if (auto written = write_all(file.number(), text, fresh); !written) return written;
+    auto text = state_header(boot_);
+    std::uint64_t bytes = 0;
+    const auto now = clocks_now();
+    Part rest{all.calls, all.mappings, all.leases, all.bindings, all.ended_bindings};
+    do {
+        text += line_of({take(rest.calls), take(rest.mappings), take(rest.leases),
+                         take(rest.bindings), take(rest.ended_bindings)},
+                        now);
+        if (auto written = write_all(file.number(), text, fresh); !written) return written;
+        bytes += text.size();
+        text.clear();
+    } while (!rest.is_empty());
     // No fsync, for which packets would have to wait: see sync().
     if (std::rename(fresh.c_str(), path_.c_str()) != 0) return fail_errno("replace", path_, errno);
     file_ = std::move(file);
-    begun_with_ = text.size();
+    begun_with_ = bytes;
     appended_ = 0;
     damaged_ = false;
     return {};

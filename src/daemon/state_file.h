@@ -1,7 +1,8 @@
 // The state file: what the engine needs to go on with calls and registrations after a restart.
 //
-//     sipnat-state 5 <boot id>
-//     <crc32> {"clock":[…],"calls":[…],"mappings":[…],…}    all, when the file was begun
+//     sipnat-state 7 <boot id>
+//     <crc32> {"clock":[…],"calls":[…],"mappings":[…],…}    all, when the file was begun: some hundred a line
+//     …
 //     <crc32> {"clock":[…],"calls":[…],"mappings":[…],…}    what changed since: a line a batch
 //     …
 //

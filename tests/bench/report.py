@@ -244,7 +244,7 @@ def growth(results: Results) -> list[str]:
         lines += table([kind, *(f"{one[kind]:,}" for one in sizes[:-1]), "all"], rows)
     begun = grown["start"]
     steps = [f"{step} {Figure(one[step] for one in begun['seconds']).text('.2f')}" for step in ("read", "restore", "save")]
-    lines += [f"A start with {begun['registrations']:,} registrations and {begun['calls']:,} calls, seconds: {', '.join(steps)}. The state file has "
+    lines += [f"A start with {begun['registrations']:,} registrations and {begun['calls']:,} calls, seconds of CPU: {', '.join(steps)}. The state file has "
               f"{begun['bytes'] / 1e6:,.0f} MB, and the process {begun['resident'] / 1e6:,.0f} MB when it is done.", ""]
     return lines
 

@@ -667,6 +667,29 @@ TEST_F(StateFileTest, GrowsByALineAChange) {
     EXPECT_EQ(call_ids(read().state), (std::vector<std::string>{"four", "three"}));
 }
 
+TEST_F(StateFileTest, OfManyEntriesHasSeveralLines) {
+    SavedState state;
+    for (int i = 0; i < 1000; ++i)
+        state.calls.push_back(plain_call("call " + std::to_string(1000 + i)));
+    const auto mapping = rich_state().mappings.front();
+    state.mappings.assign(1, mapping);
+    state.calls.back().holes = {{mapping.key, std::nullopt}};
+    ASSERT_TRUE(file_.replace(state));
+    EXPECT_GT(std::ranges::count(contents(), '\n'), 2);
+    const auto back = read();
+    EXPECT_TRUE(back.complete);
+    expect_same(state, back.state);
+
+    // The last line is cut: those before hold.
+    auto text = contents();
+    text.pop_back();
+    std::ofstream(path_, std::ios::binary) << text.substr(0, text.size() - 1);
+    const auto rest = read();
+    EXPECT_FALSE(rest.complete);
+    EXPECT_GT(rest.state.calls.size(), 0U);
+    EXPECT_LT(rest.state.calls.size(), 1000U);
+}
+
 TEST_F(StateFileTest, HasToBeBegunFirst) {
     const auto appended = file_.append({{plain_call("one")}, {}});
     ASSERT_FALSE(appended);
