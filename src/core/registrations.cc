@@ -285,7 +285,9 @@ Registrations::Bindings::iterator Registrations::find(const Order::View& name) {
 }
 
 bool Registrations::hang_on(const FlowTuples& flow) const {
-    auto at = bindings_.lower_bound(Order::View{flow.original, {}, {}});
+    const auto found = flows_.find(flow.original);
+    if (found == flows_.end()) return false;
+    Bindings::const_iterator at = found->second.first;
     while (at != bindings_.end() && at->first.flow == flow.original && at->second.flow != flow)
         ++at;
     return at != bindings_.end() && at->second.flow == flow;

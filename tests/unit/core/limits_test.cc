@@ -2,7 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <list>
+#include <random>
 #include <string>
+#include <utility>
 
 #include "core/bounded_table.h"
 #include "core/call_book.h"
@@ -311,6 +315,38 @@ TEST(BoundedTable, StaysAtItsCapacity) {
     for (int i = 0; i < 10000; ++i)
         table.put(std::to_string(i)) = "x";
     EXPECT_EQ(table.size(), 100U);
+}
+
+TEST(BoundedTable, IsAListInTheOrderOfUse) {
+    constexpr std::size_t kMost = 200;
+    BoundedTable<int, int> table(kMost);
+    std::list<std::pair<int, int>> list;  // the one used last first
+    std::minstd_rand random(1);
+    for (int step = 0; step < 50000; ++step) {
+        const int key = static_cast<int>(random() % 300);
+        const auto known = std::ranges::find(list, key, &std::pair<int, int>::first);
+        if (known != list.end()) list.splice(list.begin(), list, known);
+        if (step % 3 == 0) {
+            const int* value = table.find(key);
+            ASSERT_EQ(value != nullptr, known != list.end()) << step;
+            if (value != nullptr) ASSERT_EQ(*value, list.front().second) << step;
+            continue;
+        }
+        if (known == list.end()) list.emplace_front(key, 0);
+        if (list.size() > kMost) list.pop_back();
+        table.put(key) = list.front().second = step;
+    }
+    EXPECT_EQ(table.size(), kMost);
+}
+
+TEST(BoundedTable, ForgetsWhatIsOverBeforeItIsFull) {
+    BoundedTable<int, int> table(100);
+    const auto is_over = [](int value) { return value < 10; };
+    for (int i = 0; i < 20; ++i)
+        table.put(i, is_over) = i;
+    EXPECT_EQ(table.size(), 10U);  // each that was over made room for the next
+    EXPECT_EQ(table.find(9), nullptr);
+    ASSERT_NE(table.find(10), nullptr);
 }
 
 TEST(BoundedTable, KeepsAFewOfTheKeysThatHashAlike) {

@@ -151,6 +151,37 @@ TEST_F(Bindings, LiveOnWithEachRefresh) {
     EXPECT_THAT(known(), ElementsAre(testing::EndsWith(" 100")));
 }
 
+TEST_F(Bindings, EndEarlierWhenARefreshGrantsLess) {
+    enrol(1, kContact, kListed);
+    enrol(2, kContact, "Contact: <sip:alice@203.0.113.1:1024>;expires=60\n");
+    (void)gateway.wait(60s - 1ms);
+    EXPECT_EQ(known().size(), 1U);
+    (void)gateway.wait(1ms);
+    EXPECT_THAT(known(), IsEmpty());
+    EXPECT_FALSE(gateway.engine.next_due());
+}
+
+TEST_F(Bindings, OfOneFlowComeAndGoInAnyOrder) {
+    const std::vector<std::string> names = {"b", "a", "c"};
+    for (const auto& [gone, left] : {std::pair{0U, "a c"}, {1U, "b c"}, {2U, "a b"}}) {
+        int cseq = 0;
+        for (const auto& name : names)
+            enrol(++cseq, kContact, kListed, name);
+        enrol(++cseq, std::string(kContact) + "Expires: 0\n", "", names.at(gone));
+        std::string after;
+        for (const auto& binding : gateway.engine.bindings())
+            after += (after.empty() ? "" : " ") + binding.name.aor.substr(0, 1);
+        EXPECT_EQ(after, left);
+        // Each is found by a refresh, too, and in the end none is left.
+        for (const auto& name : names) {
+            enrol(++cseq, kContact, kListed, name);
+            enrol(++cseq, std::string(kContact) + "Expires: 0\n", "", name);
+        }
+        EXPECT_THAT(known(), IsEmpty());
+        EXPECT_FALSE(gateway.engine.next_due());
+    }
+}
+
 TEST_F(Bindings, EndWithExpiresZero) {
     enrol(1, kContact, kListed);
     enrol(2, std::string(kContact) + "Expires: 0\n", "");
