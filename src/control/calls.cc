@@ -35,6 +35,7 @@ Json json_of(const CallStream& stream) {
             {"remote", stream.remote},
             {"packets_sent", json_of(stream.sent)},
             {"packets_received", json_of(stream.received)},
+            {"direct", stream.direct},
             {"nothing_goes", missing == nullptr ? Json() : Json(missing)}};
 }
 
@@ -46,10 +47,12 @@ CallStream stream_of(const Json& json) {
             json.at("outside"),
             json.at("remote"),
             count_of(json.at("packets_sent")),
-            count_of(json.at("packets_received"))};
+            count_of(json.at("packets_received")),
+            json.at("direct")};
 }
 
 std::string packets_of(const CallStream& stream) {
+    if (stream.direct) return "direct";
     const auto text = [](const std::optional<std::uint64_t>& count) {
         return count ? std::to_string(*count) : "?";
     };

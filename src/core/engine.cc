@@ -178,7 +178,7 @@ class Engine::Implementation {
         return due;
     }
 
-    std::vector<Admission> settle_latch(const std::vector<LatchAnswer>& answers) {
+    std::vector<Admission> settle_latch(const std::vector<LatchAnswer>& answers, Time now) {
         std::vector<Admission> admitted;
         for (const auto& [question, heard] : answers) {
             const auto id = static_cast<CallId>(question.call);
@@ -189,7 +189,7 @@ class Engine::Implementation {
                 if (there == remote && own.front().inside == question.hole.inside)
                     call.give_up_on(own, remote.address);
             });
-            look_at_sources(call, std::nullopt, admitted);
+            look_at_sources(call, now, admitted);
             book_.schedule(id);
             note_changed(id);
         }
@@ -780,7 +780,7 @@ class Engine::Implementation {
 
     /// What comes from elsewhere before is dropped: the kernel takes one after the other, and packets
     /// of a flow that is there need neither.
-    void look_at_sources(Call& call, std::optional<Time> now, std::vector<Admission>& admitted) {
+    void look_at_sources(Call& call, Time now, std::vector<Admission>& admitted) {
         call.sources_due = false;
         const auto before = admitted.size();
         for_each_component(call, [&](const MediaKey& key, const Mapping& mapping) {
@@ -790,8 +790,8 @@ class Engine::Implementation {
         const bool is_new =
             std::any_of(admitted.begin() + static_cast<std::ptrdiff_t>(before), admitted.end(),
                         [](const Admission& one) { return one.after.from; });
-        if (now && is_new && settings_.media_source == MediaSource::latch) {
-            call.latch_until = *now + kLatch;
+        if (is_new && settings_.media_source == MediaSource::latch) {
+            call.latch_until = now + kLatch;
         }
     }
 
@@ -1013,8 +1013,8 @@ Decision Engine::handle(const Packet& packet, Time now) {
 Decision Engine::settle(const Packet& packet, const KernelAnswer& answer, Time now) {
     return implementation_->settle(packet, answer, now);
 }
-std::vector<Admission> Engine::settle_latch(const std::vector<LatchAnswer>& answers) {
-    return implementation_->settle_latch(answers);
+std::vector<Admission> Engine::settle_latch(const std::vector<LatchAnswer>& answers, Time now) {
+    return implementation_->settle_latch(answers, now);
 }
 Due Engine::tick(Time now) {
     return implementation_->tick(now);

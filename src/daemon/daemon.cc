@@ -434,7 +434,7 @@ void Daemon::run_timers(Time now) {
     const auto work = engine_.tick(now);
     admit(work.admit);
     close(work.close);
-    look_who_sends(work.latch);
+    look_who_sends(work.latch, now);
     report(wiring_.flows->keep_flows(work.keep_up), "keep flows of registrations");
     to_sweep_.insert(to_sweep_.end(), work.sweep.begin(), work.sweep.end());
     to_count_.insert(to_count_.end(), work.idle.begin(), work.idle.end());
@@ -446,14 +446,14 @@ void Daemon::admit(std::span<const Admission> admissions) {
     }
 }
 
-void Daemon::look_who_sends(const std::vector<LatchQuestion>& questions) {
+void Daemon::look_who_sends(const std::vector<LatchQuestion>& questions, Time now) {
     std::vector<LatchAnswer> answers;
     for (const auto& question : questions) {
         const auto heard = wiring_.gate->has_heard(question.hole);
         if (!heard) log(Level::error, "look who sends media: " + heard.error().text());
         answers.push_back({question, heard.value_or(false)});
     }
-    admit(engine_.settle_latch(answers));
+    admit(engine_.settle_latch(answers, now));
 }
 
 /// What has to list conntrack's flows, together and not too often.

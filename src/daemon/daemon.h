@@ -64,7 +64,7 @@ class Daemon {
     void note_losses(Time now);
     void look_through_flows();
     void admit(std::span<const Admission> admissions);
-    void look_who_sends(const std::vector<LatchQuestion>& questions);
+    void look_who_sends(const std::vector<LatchQuestion>& questions, Time now);
     void count_idle(Time now);
     void close_pending();
     void close(std::span<const Hole> holes);

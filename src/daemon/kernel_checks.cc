@@ -1,7 +1,5 @@
 #include "daemon/kernel_checks.h"
 
-#include <linux/netfilter/nf_conntrack_common.h>
-
 #include <cerrno>
 #include <map>
 #include <tuple>
@@ -130,7 +128,7 @@ Result<bool> has_heard(const Hole& hole, netfilter::Conntrack& conntrack) {
         return tl::unexpected(flow.error());
     }
     const bool opened_there = flow->tuples.original.source == *hole.remote;
-    return opened_there || (flow->status & IPS_SEEN_REPLY) != 0;
+    return opened_there || (flow->status & netfilter::flow_status::kSeenReply) != 0;
 }
 
 Result<void> delete_flows(netfilter::Conntrack& conntrack, std::span<const MediaFlows> ended,

@@ -50,7 +50,10 @@ void add_streams(const Call& call, const MediaTable& media, control::Call& shown
             flows.push_back({key.transport, key.inside, mapping->outside});
             last = &key;
         }
-        if (hole.remote) shown.streams.back().remote.push_back(hole.remote->text());
+        if (!hole.remote) continue;
+        auto& stream = shown.streams.back();
+        stream.remote.push_back(hole.remote->text());
+        stream.direct = stream.direct || hole.way == Way::direct;
     }
 }
 
@@ -83,7 +86,7 @@ void add_packets(const MediaCounts& counts, CallReport& report) {
     for (auto& call : report.calls) {
         for (auto& stream : call.streams) {
             if (count == counts.end()) return;
-            if (*count) {
+            if (*count && !stream.direct) {
                 stream.sent = (*count)->sent;
                 stream.received = (*count)->received;
             }

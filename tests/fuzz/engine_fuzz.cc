@@ -443,7 +443,7 @@ class Scenario {
             heard_ = !heard_;
             answers.push_back({question, heard_});
         }
-        ledger_.admit(engine_.settle_latch(answers));
+        ledger_.admit(engine_.settle_latch(answers, now_));
     }
 
     void settle_idle(const std::vector<IdleQuestion>& questions) {

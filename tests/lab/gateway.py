@@ -82,7 +82,14 @@ class Arm:
         return [str(one) for one in self._expected_media()]
 
     def open_ports(self) -> list[Endpoint]:
-        """The gateway's own endpoints among those, sorted."""
+        """The gateway's own endpoints among those, sorted. Read until two readings agree: who may send to them is changed right
+        behind a message."""
+        ports = self._ports()
+        while (again := self._ports()) != ports:
+            ports = again
+        return ports
+
+    def _ports(self) -> list[Endpoint]:
         found = (one.expected.destination for one in self._expected_media())
         return sorted(endpoint for endpoint in found if endpoint[0] == self.gateway.address)
 
@@ -279,7 +286,7 @@ class MapsArm(SipnatArm):
         # Only they are guarded like media; a flow's own port is not.
         return self._contacts(guarded=True, signalling=True)
 
-    def open_ports(self) -> list[Endpoint]:
+    def _ports(self) -> list[Endpoint]:
         found = (element.split(" : ")[0].split(" . ")[-2:] for element in self._media_elements())
         return sorted((address.split()[-1], int(port)) for address, port in found)
 

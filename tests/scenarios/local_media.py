@@ -8,6 +8,8 @@ On one interface, or in one group of nat.local_networks: where it is inside, and
 at its outside endpoint, from which its media comes, too.
 """
 
+import json
+
 from lab import sdp
 from lab.rtp import Media, talk
 from lab.ua import Call, Relay, UserAgent, register
@@ -61,6 +63,9 @@ def converse(net, relay, caller, callee, port, rings, direct):
     expect_told(caller, answered, other, direct, net)
     call.ack()
     talk(media, answered, other, offered)
+    if net.gateway.name == "sipnat":
+        shown = json.loads(net.gateway.control("calls", "--json"))["calls"]
+        assert [stream["direct"] for one in shown for stream in one["streams"]] == [direct] * 4, shown
     flows = net.gateway.media_flows()
     inside = [flow for flow in flows if flow.original.destination[0] == net.gateway.gateway.address]
     assert len(inside) == (0 if direct else len(flows)), f"media by the outside address: {inside}"

@@ -20,6 +20,7 @@ struct CallStream {
     /// Packets of the kernel's flows; nothing where they are not counted (nf_conntrack_acct).
     std::optional<std::uint64_t> sent;      ///< from the inside
     std::optional<std::uint64_t> received;  ///< to the inside
+    bool direct = false;  ///< to another inside host, past the NAT: not counted either
 
     bool operator==(const CallStream&) const = default;
 };

@@ -111,7 +111,8 @@ class Engine {
     /// What time made due: call it at next_due() or later.
     [[nodiscard]] Due tick(Time now);
     /// What conntrack has heard for Due::latch; who may send from now on.
-    [[nodiscard]] std::vector<Admission> settle_latch(const std::vector<LatchAnswer>& answers);
+    [[nodiscard]] std::vector<Admission> settle_latch(const std::vector<LatchAnswer>& answers,
+                                                      Time now);
     /// What conntrack has counted for the calls of Due::idle; holes of those that are over.
     [[nodiscard]] std::vector<Hole> settle_idle(const std::vector<IdleAnswer>& answers, Time now);
     [[nodiscard]] std::optional<Time> next_due() const;

@@ -40,6 +40,7 @@ Call call(std::vector<CallStream> streams) {
 TEST(Calls, ComeBackAsTheyWent) {
     auto silent = rtp(std::nullopt, std::nullopt);
     silent.remote.clear();
+    silent.direct = true;
     const std::vector<Call> calls{call({rtp(7, 8), silent}), call({})};
     EXPECT_EQ(parse_calls(to_json(calls)), calls);
     EXPECT_EQ(parse_calls(to_json(std::vector<Call>{})), std::vector<Call>{});
@@ -51,7 +52,7 @@ TEST(Calls, AreOneLineOfJson) {
               R"("inside":"192.168.77.2","remote":"203.0.113.10","streams":[{"media":"audio",)"
               R"("component":"rtp","protocol":"udp","inside":"192.168.77.2:4000",)"
               R"("outside":"203.0.113.1:10000","remote":["203.0.113.10:7000"],)"
-              R"("packets_sent":60,"packets_received":0,"nothing_goes":"in"}]}]})");
+              R"("packets_sent":60,"packets_received":0,"direct":false,"nothing_goes":"in"}]}]})");
 }
 
 TEST(Calls, ThatCannotBeReadAreNone) {
@@ -77,14 +78,19 @@ TEST(Calls, AreParagraphsForPeople) {
     auto rtcp = rtp(std::nullopt, std::nullopt);
     rtcp.component = "rtcp";
     rtcp.remote.clear();
-    EXPECT_EQ(to_text({call({rtp(60, 0), rtcp}), call({})}),
-              "1@h  established, begun inside, 192.168.77.2 with 203.0.113.10\n"
-              "  audio rtp   udp  192.168.77.2:4000 = 203.0.113.1:10000  203.0.113.10:7000  "
-              "60 out, 0 in  ONE-WAY: nothing comes in\n"
-              "  audio rtcp  udp  192.168.77.2:4000 = 203.0.113.1:10000  -                  "
-              "? out, ? in\n"
-              "\n"
-              "1@h  established, begun inside, 192.168.77.2 with 203.0.113.10\n");
+    auto local = rtp(std::nullopt, std::nullopt);
+    local.remote = {"192.168.77.3:4000"};
+    local.direct = true;
+    EXPECT_EQ(
+        to_text({call({rtp(60, 0), rtcp}), call({local})}),
+        "1@h  established, begun inside, 192.168.77.2 with 203.0.113.10\n"
+        "  audio rtp   udp  192.168.77.2:4000 = 203.0.113.1:10000  203.0.113.10:7000  "
+        "60 out, 0 in  ONE-WAY: nothing comes in\n"
+        "  audio rtcp  udp  192.168.77.2:4000 = 203.0.113.1:10000  -                  "
+        "? out, ? in\n"
+        "\n"
+        "1@h  established, begun inside, 192.168.77.2 with 203.0.113.10\n"
+        "  audio rtp  udp  192.168.77.2:4000 = 203.0.113.1:10000  192.168.77.3:4000  direct\n");
 }
 
 // --- media --------------------------------------------------------------------------------------

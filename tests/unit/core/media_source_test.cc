@@ -50,7 +50,7 @@ std::vector<std::string> listen(Gateway& gateway, bool heard, int& asked) {
         answers.push_back({question, heard});
         ++asked;
     }
-    return show(gateway.engine.settle_latch(answers));
+    return show(gateway.engine.settle_latch(answers, gateway.now));
 }
 
 class MediaSourceTest : public testing::Test {
@@ -210,7 +210,7 @@ TEST_F(MediaSourceTest, ARestartKnowsWhoMaySendAndListens) {
     EXPECT_EQ(mapping->from, address("203.0.113.10"));
     const auto due = next.wait(0s);
     ASSERT_EQ(due.latch.size(), 1U);
-    EXPECT_THAT(show(next.engine.settle_latch({{due.latch.front(), false}})), kWidened);
+    EXPECT_THAT(show(next.engine.settle_latch({{due.latch.front(), false}}, next.now)), kWidened);
 }
 
 // --- the others ---------------------------------------------------------------------------------
