@@ -52,6 +52,8 @@ bool is_beyond_last(const QueueConfiguration& queue) {
     return queue.first + queue.count - 1 > kLastQueue;
 }
 
+enum class Families : std::uint8_t { both, ipv4_only };
+
 /// Reads one file's tables and collects what is wrong with them.
 class Reader {
   public:
@@ -212,11 +214,10 @@ class Reader {
         }
         place.clear();
         for (const auto& group : *groups)
-            networks(group, full_name, true, place.emplace_back());
+            networks(group, full_name, Families::both, place.emplace_back());
     }
 
-    /// IPv6 ones where they may be.
-    void networks(const toml::node& node, const std::string& full_name, bool with_ipv6,
+    void networks(const toml::node& node, const std::string& full_name, Families families,
                   std::vector<Network>& place) {
         const auto* array = node.as_array();
         if (array == nullptr || array->empty() || array->size() > kMostNetworks) {
@@ -227,12 +228,14 @@ class Reader {
         for (const auto& element : *array) {
             const auto text = element.value_exact<std::string>();
             const auto network = text ? Network::parse(*text) : std::nullopt;
-            if (network && (with_ipv6 || network->address().family() == Family::ipv4)) {
+            if (network &&
+                (families == Families::both || network->address().family() == Family::ipv4)) {
                 place.push_back(*network);
                 continue;
             }
             fault(&element, full_name + ": " + (text ? quoted(*text) : "an element") + " is not " +
-                                (with_ipv6 ? "a" : "an IPv4") + " network as \"192.168.77.0/24\"");
+                                (families == Families::both ? "a" : "an IPv4") +
+                                " network as \"192.168.77.0/24\"");
         }
     }
 
@@ -328,7 +331,8 @@ class OutsideReader {
     }
 
     void read_networks(const char* name, std::vector<Network>& place) {
-        reader_.networks(*table_.get(name), std::string("outside.") + name, false, place);
+        reader_.networks(*table_.get(name), std::string("outside.") + name, Families::ipv4_only,
+                         place);
     }
 
     Reader& reader_;

@@ -157,7 +157,11 @@ class Engine::Implementation {
                 book_.erase(*id);
                 continue;
             }
-            if (call.sources_due) look_at_sources(call, now, due.admit);
+            if (call.sources_due) {
+                const auto before = due.admit.size();
+                look_at_sources(call, now, due.admit);
+                evict_others(std::span(due.admit).subspan(before), due.evict);
+            }
             if (call.latch_until && *call.latch_until <= now) ask_who_sends(*id, call, due.latch);
             if (call.is_silent(now) && call.has_media()) {
                 due.idle.push_back({static_cast<std::uint64_t>(*id), media_flows(call)});
@@ -183,6 +187,7 @@ class Engine::Implementation {
         for (const auto& [question, heard] : answers) {
             const auto id = static_cast<CallId>(question.call);
             if (heard || book_.find(id) == nullptr) continue;
+            ++counters_.unheard_sources;
             auto& call = book_.at(id);
             const auto& remote = *question.hole.remote;
             call.for_each_agreed([&](const std::vector<MediaKey>& own, const Endpoint& there) {
@@ -406,7 +411,10 @@ class Engine::Implementation {
         gateway_flows_.note_message(packet, message, names.branch);
         decision_.flow_timeout = gateway_flows_.timeout(packet);
 
-        if (refusal) open_no_media(closes_all(refusal));
+        if (refusal) {
+            open_no_media(closes_all(refusal));
+            decision_.neighbours.clear();  // its SDP stays as sent
+        }
         if (!decision_.open.empty()) {
             if (auto opinion = ask_other_parser(message, bodies); opinion.difference) {
                 disagree(packet, *std::move(opinion.difference), opinion.only_in_sdp, now);
@@ -778,8 +786,7 @@ class Engine::Implementation {
         return any;
     }
 
-    /// What comes from elsewhere before is dropped: the kernel takes one after the other, and packets
-    /// of a flow that is there need neither.
+    /// The old expectation holds until the kernel has the new one; flows that are there need neither.
     void look_at_sources(Call& call, Time now, std::vector<Admission>& admitted) {
         call.sources_due = false;
         const auto before = admitted.size();
@@ -792,6 +799,14 @@ class Engine::Implementation {
                         [](const Admission& one) { return one.after.from; });
         if (is_new && settings_.media_source == MediaSource::latch) {
             call.latch_until = now + kLatch;
+        }
+    }
+
+    /// Who sent before the answer has a flow by now, to which no expectation matters any more.
+    void evict_others(std::span<const Admission> admitted, std::vector<Hole>& evicted) const {
+        if (settings_.media_source != MediaSource::strict) return;
+        for (const auto& [before, after] : admitted) {
+            if (after.from) evicted.push_back(after);
         }
     }
 
@@ -1012,6 +1027,14 @@ Decision Engine::handle(const Packet& packet, Time now) {
 }
 Decision Engine::settle(const Packet& packet, const KernelAnswer& answer, Time now) {
     return implementation_->settle(packet, answer, now);
+}
+void Engine::not_admitted(const std::vector<Admission>& refused) {
+    for (const auto& [before, after] : refused) {
+        auto& media = implementation_->media_;
+        if (const auto key = media.find_outside(before.outside, before.transport)) {
+            (void)media.admit(*key, before.from);
+        }
+    }
 }
 std::vector<Admission> Engine::settle_latch(const std::vector<LatchAnswer>& answers, Time now) {
     return implementation_->settle_latch(answers, now);

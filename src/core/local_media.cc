@@ -10,11 +10,6 @@ namespace sipnat {
 
 namespace {
 
-/// RTCP is not asked for where it may come with RTP.
-bool may_be_muxed(const sdp::Media& line) {
-    return line.rtcp_mux || line.rtcp_mux_only;
-}
-
 const IpAddress& rtcp_address(const sdp::Media& line, const IpAddress& rtp) {
     const auto& own = line.rtcp_connection;
     return own && own->parsed ? *own->parsed : rtp;
@@ -27,10 +22,10 @@ LocalStream read_local_stream(const sdp::Media& line, const sdp::Connection* con
     if (transport_of(protocol) != Transport::udp || pairs_of(line) > 1) return {};
     const auto rtp = inside_of({*connection->parsed, line.port}, media);
     if (!rtp) return {};
-    if (contains_rtp(protocol) && has_rtcp(line, 0) && !may_be_muxed(line)) {
+    if (contains_rtp(protocol) && has_rtcp(line, 0)) {
         const auto& at = rtcp_address(line, *connection->parsed);
         const auto rtcp = inside_of({at, rtcp_port(line, 0)}, media);
-        if (!rtcp || rtcp->address != rtp->address) return {};
+        if (rtcp ? rtcp->address != rtp->address : !line.rtcp_mux) return {};
     }
     return {Way::hairpin, rtp->address, true};
 }

@@ -5,7 +5,8 @@
 //     phone B  c=192.168.77.2 m=4000   ◄──  gateway  c=203.0.113.1 m=20000  ◄──
 //
 // Direct, B is told where A is; hairpin, it keeps the outside endpoint. A stream counts as local by the
-// address and the RTP and RTCP port of mappings of one inside host. UDP only.
+// address and the RTP and RTCP port of mappings of one inside host; with a=rtcp-mux the second may be
+// nobody's any more. UDP only.
 #pragma once
 
 #include <optional>

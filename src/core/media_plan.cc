@@ -150,7 +150,12 @@ void read_remote_stream(const sdp::Media& line, const sdp::Connection* connectio
     if (local.way != Way::nat) {
         for (auto& endpoint : stream.components) {
             const auto at = inside_of(endpoint, media);
-            if (!at || local.way == Way::direct) endpoint = at.value_or(Endpoint{});
+            const bool is_the_hosts = at && at->address == local.host;
+            if (!is_the_hosts) {
+                endpoint = {};
+            } else if (local.way == Way::direct) {
+                endpoint = *at;
+            }
         }
         return;
     }

@@ -436,14 +436,19 @@ void Daemon::run_timers(Time now) {
     close(work.close);
     look_who_sends(work.latch, now);
     report(wiring_.flows->keep_flows(work.keep_up), "keep flows of registrations");
+    to_evict_.insert(to_evict_.end(), work.evict.begin(), work.evict.end());
     to_sweep_.insert(to_sweep_.end(), work.sweep.begin(), work.sweep.end());
     to_count_.insert(to_count_.end(), work.idle.begin(), work.idle.end());
 }
 
 void Daemon::admit(std::span<const Admission> admissions) {
-    if (!admissions.empty()) {
-        report(wiring_.gate->admit(admissions), "let media in from who is expected");
+    if (admissions.empty()) return;
+    std::vector<Admission> refused;
+    for (auto& [admission, error] : wiring_.gate->admit(admissions)) {
+        log(Level::error, "change who may send media: " + error.text());
+        refused.push_back(std::move(admission));
     }
+    engine_.not_admitted(refused);
 }
 
 void Daemon::look_who_sends(const std::vector<LatchQuestion>& questions, Time now) {
@@ -456,10 +461,17 @@ void Daemon::look_who_sends(const std::vector<LatchQuestion>& questions, Time no
     admit(engine_.settle_latch(answers, now));
 }
 
+bool Daemon::has_to_list() const {
+    return !to_evict_.empty() || !to_sweep_.empty() || !to_count_.empty();
+}
+
 /// What has to list conntrack's flows, together and not too often.
 void Daemon::look_through_flows() {
     const auto begin = now_by_clock();
-    if ((to_sweep_.empty() && to_count_.empty()) || begin < list_again_) return;
+    if (!has_to_list() || begin < list_again_) return;
+    if (!to_evict_.empty()) {
+        report(wiring_.gate->evict(std::exchange(to_evict_, {})), "end flows of others");
+    }
     if (!to_sweep_.empty()) {
         report(wiring_.gate->sweep(std::exchange(to_sweep_, {})), "delete flows of ended calls");
     }
@@ -577,7 +589,7 @@ int Daemon::poll_timeout(Time now) const {
     if (!missing_.empty()) due = std::min(due, make_again_);
     if (losses() != noted_) due = std::min(due, note_again_);
     if (table_changed_) due = std::min(due, load_again_);
-    if (!to_sweep_.empty() || !to_count_.empty()) due = std::min(due, list_again_);
+    if (has_to_list()) due = std::min(due, list_again_);
     const auto wait = std::clamp<std::int64_t>((due - now).count(), 0, 60'000);
     return static_cast<int>(wait) + (wait > 0 ? 1 : 0);
 }

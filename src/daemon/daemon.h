@@ -62,6 +62,7 @@ class Daemon {
     void run_timers(Time now);
     void keep_up(Time now);
     void note_losses(Time now);
+    [[nodiscard]] bool has_to_list() const;
     void look_through_flows();
     void admit(std::span<const Admission> admissions);
     void look_who_sends(const std::vector<LatchQuestion>& questions, Time now);
@@ -101,6 +102,7 @@ class Daemon {
     Time load_again_{};           ///< not before
     bool table_changed_ = false;  ///< by somebody else
     std::vector<MediaFlows> to_sweep_;
+    std::vector<Hole> to_evict_;
     std::vector<IdleQuestion> to_count_;
     Time list_again_{};
     FaultLog fault_log_;

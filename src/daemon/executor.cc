@@ -98,11 +98,12 @@ netfilter::NatElement hairpin_element(const Hole& hole) {
 
 std::vector<netfilter::NatElement> hairpin_elements(std::span<const Hole> holes) {
     std::vector<netfilter::NatElement> elements;
+    std::set<std::pair<Endpoint, IpAddress>> named;  // two of one message may lead to one address
     for (const auto& hole : holes) {
-        const bool is_first_or_last = hole.way == Way::hairpin && !hole.shares_port;
-        const auto element = is_first_or_last ? std::optional(hairpin_element(hole)) : std::nullopt;
-        // Two of one message, to one outside address.
-        if (element && std::ranges::count(elements, *element) == 0) elements.push_back(*element);
+        if (hole.way != Way::hairpin || hole.shares_port) continue;
+        if (named.emplace(hole.inside, hole.remote->address).second) {
+            elements.push_back(hairpin_element(hole));
+        }
     }
     return elements;
 }
@@ -260,6 +261,12 @@ Result<void> Executor::close_holes(std::span<const Hole> holes) {
     for (const auto& hole : holes) {
         if (!is_expected(hole)) continue;
         if (auto done = expectations_.remove(to_expectation(hole)); !done) result = done;
+        if (hole.way != Way::direct) continue;
+        // Nothing of it has an outside endpoint, by which sweep() finds flows.
+        const Tuple there{hole.inside, *hole.remote, hole.transport};
+        auto done =
+            conntrack_.remove_if(there, [](const FlowEntry& flow) { return flow.expected; });
+        if (!done) result = tl::unexpected(done.error());
     }
     const auto hairpins = hairpin_elements(holes);
     if (!hairpins.empty()) {
@@ -276,14 +283,22 @@ Result<void> Executor::close_holes(std::span<const Hole> holes) {
 }
 
 /// A narrower expectation beside a wider one is not made, and the kernel calls that a success: the old
-/// one has to go first. The port is guarded meanwhile.
-Result<void> Executor::admit(std::span<const Admission> admissions) {
-    Result<void> result;
-    for (const auto& [before, after] : admissions) {
-        if (auto done = expectations_.remove(to_expectation(before)); !done) result = done;
-        if (auto done = expectations_.create(to_expectation(after)); !done) result = done;
+/// one has to go first. With NAT the port is guarded meanwhile.
+std::vector<MediaGate::Refused> Executor::admit(std::span<const Admission> admissions) {
+    std::vector<Refused> refused;
+    for (const auto& admission : admissions) {
+        auto done = expectations_.remove(to_expectation(admission.before));
+        if (done) {
+            done = expectations_.create(to_expectation(admission.after));
+            if (!done) (void)expectations_.create(to_expectation(admission.before));
+        }
+        if (!done) refused.push_back({admission, done.error()});
     }
-    return result;
+    return refused;
+}
+
+Result<void> Executor::evict(std::span<const Hole> holes) {
+    return daemon::evict(conntrack_, holes, netfilter::FlowOrigin::expected);
 }
 
 Result<bool> Executor::has_heard(const Hole& hole) {

@@ -32,7 +32,8 @@ class Executor : public MediaGate {
     void begin_packet() override { entry_made_ = false; }
     [[nodiscard]] KernelAnswer open_holes(const Decision& decision, std::uint32_t mark) override;
     [[nodiscard]] Result<void> close_holes(std::span<const Hole> holes) override;
-    [[nodiscard]] Result<void> admit(std::span<const Admission> admissions) override;
+    [[nodiscard]] std::vector<Refused> admit(std::span<const Admission> admissions) override;
+    [[nodiscard]] Result<void> evict(std::span<const Hole> holes) override;
     [[nodiscard]] Result<bool> has_heard(const Hole& hole) override;
     [[nodiscard]] Result<void> sweep(std::span<const MediaFlows> ended) override;
     [[nodiscard]] Result<MediaCounts> count(std::span<const MediaFlows> media) override;

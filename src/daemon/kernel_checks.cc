@@ -83,10 +83,8 @@ KernelAnswer refused(const Error& error) {
 std::optional<KernelAnswer> find_obstacle(const Decision& decision, netfilter::Routes& routes) {
     for (const auto& hosts : decision.neighbours) {
         const auto are = are_neighbours(hosts, routes);
-        if (!are || !*are) {
-            return KernelAnswer{
-                Kind::not_neighbours, {hosts.host, Port{}}, are ? "" : are.error().text()};
-        }
+        if (!are) return refused(are.error());
+        if (!*are) return KernelAnswer{Kind::not_neighbours, {hosts.host, Port{}}, ""};
     }
     for (const auto& hole : decision.open) {
         if (hole.remote && hole.way != Way::nat) continue;
@@ -140,6 +138,29 @@ Result<void> delete_flows(netfilter::Conntrack& conntrack, std::span<const Media
     std::vector<FlowEntry> found;
     auto listed = conntrack.for_each(owners.filter(origin), [&](const FlowEntry& flow) {
         if (!owners.of(flow).empty()) found.push_back(flow);
+    });
+    if (!listed) return listed;
+    for (const auto& flow : found) {
+        if (auto done = conntrack.remove(flow); !done) return done;
+    }
+    return {};
+}
+
+Result<void> evict(netfilter::Conntrack& conntrack, std::span<const Hole> holes,
+                   netfilter::FlowOrigin origin) {
+    std::map<std::pair<Transport, Endpoint>, IpAddress> senders;
+    netfilter::FlowFilter filter;
+    filter.origin = origin;
+    for (const auto& hole : holes) {
+        senders.emplace(std::pair{hole.transport, hole.outside}, *hole.from);
+        if (hole.transport == Transport::tcp) filter.transport = std::nullopt;
+    }
+    std::vector<FlowEntry> found;
+    auto listed = conntrack.for_each(filter, [&](const FlowEntry& flow) {
+        const auto& original = flow.tuples.original;
+        const auto sender = senders.find({original.transport, original.destination});
+        const bool is_others = sender != senders.end() && sender->second != original.source.address;
+        if (is_others) found.push_back(flow);
     });
     if (!listed) return listed;
     for (const auto& flow : found) {

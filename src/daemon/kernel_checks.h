@@ -33,6 +33,10 @@ namespace sipnat::daemon {
                                         std::span<const MediaFlows> ended,
                                         netfilter::FlowOrigin origin);
 
+/// Deletes the flows of this origin that somebody else than `from` began towards these inbound holes.
+[[nodiscard]] Result<void> evict(netfilter::Conntrack& conntrack, std::span<const Hole> holes,
+                                 netfilter::FlowOrigin origin);
+
 /// Adds up the packets of the flows of this origin that go through each of these mappings. Takes as long
 /// as conntrack's table is.
 [[nodiscard]] Result<MediaCounts> count_packets(netfilter::Conntrack& conntrack,

@@ -29,9 +29,9 @@ bool needs_elements(const Hole& hole) {
     return hole.transport == Transport::udp && !hole.remote && hole.inside != hole.outside;
 }
 
-constexpr std::array kAllSets{NatSet::in,         NatSet::contacts, NatSet::out,
-                              NatSet::hairpin,    NatSet::media,    NatSet::streams,
-                              NatSet::signalling, NatSet::forwarded};
+constexpr std::array kAllSets{NatSet::in,      NatSet::in_from,    NatSet::contacts,
+                              NatSet::out,     NatSet::hairpin,    NatSet::media,
+                              NatSet::streams, NatSet::signalling, NatSet::forwarded};
 static_assert(kAllSets.size() == netfilter::kNatSets);
 
 /// The same but for the time it has left.
@@ -65,6 +65,9 @@ class KernelSockets : public GateKernel {
     Result<void> delete_flows(std::span<const MediaFlows> ended) override {
         return daemon::delete_flows(conntrack_, ended, netfilter::FlowOrigin::any);
     }
+    Result<void> evict(std::span<const Hole> holes) override {
+        return daemon::evict(conntrack_, holes, netfilter::FlowOrigin::any);
+    }
     Result<MediaCounts> count_packets(std::span<const MediaFlows> media) override {
         return daemon::count_packets(conntrack_, media, netfilter::FlowOrigin::any);
     }
@@ -87,9 +90,15 @@ class KernelSockets : public GateKernel {
 
 namespace {
 
+/// `one_sender` is the map of those that are for one.
 NatElement inbound_element(const Endpoint& inside, const Endpoint& outside,
-                           const std::optional<IpAddress>& from) {
-    return {from ? NatSet::contacts : NatSet::in, outside, inside, from, "", kMediaElementLife};
+                           const std::optional<IpAddress>& from, NatSet one_sender) {
+    return {from ? one_sender : NatSet::in, outside, inside, from, "", kMediaElementLife};
+}
+
+/// Media's inbound ones.
+bool is_inbound(NatSet set) {
+    return set == NatSet::in || set == NatSet::in_from;
 }
 
 }  // namespace
@@ -97,7 +106,7 @@ NatElement inbound_element(const Endpoint& inside, const Endpoint& outside,
 std::vector<NatElement> media_elements(const Endpoint& inside, const Endpoint& outside,
                                        const std::string& interface,
                                        const std::optional<IpAddress>& from) {
-    return {inbound_element(inside, outside, from),
+    return {inbound_element(inside, outside, from, NatSet::in_from),
             {NatSet::out, inside, outside, std::nullopt, interface, kMediaElementLife},
             {NatSet::hairpin, inside, outside, outside.address, "", kMediaElementLife},
             {NatSet::streams, inside, std::nullopt, std::nullopt, "", kMediaElementLife}};
@@ -106,7 +115,7 @@ std::vector<NatElement> media_elements(const Endpoint& inside, const Endpoint& o
 std::vector<NatElement> signalling_elements(const Hole& hole, const std::string& interface) {
     const auto& inside = hole.inside;
     const auto& outside = hole.outside;
-    const auto in = inbound_element(inside, outside, hole.from);
+    const auto in = inbound_element(inside, outside, hole.from, NatSet::contacts);
     if (hole.shares_port) return {in};
     return {in,
             {NatSet::out, inside, outside, std::nullopt, interface, kMediaElementLife},
@@ -203,12 +212,12 @@ KernelAnswer MapGate::add_elements(const NatChanges& changes, const std::vector<
 /// The kernel's elements that lead one end of these holes elsewhere. Those of left calls stay.
 Result<std::vector<NatElement>> MapGate::stale_elements(const std::vector<Hole>& holes) {
     std::vector<NatElement> stale;
-    for (const auto set : {NatSet::in, NatSet::out, NatSet::hairpin}) {
+    for (const auto set : {NatSet::in, NatSet::in_from, NatSet::out, NatSet::hairpin}) {
         auto present = kernel_->list(set);
         if (!present) return present;
         for (auto& element : *present) {
-            const auto& outside = set == NatSet::in ? element.key : *element.target;
-            const auto& inside = set == NatSet::in ? *element.target : element.key;
+            const auto& outside = is_inbound(set) ? element.key : *element.target;
+            const auto& inside = is_inbound(set) ? *element.target : element.key;
             // An inside endpoint may have a mapping with each outside address.
             const auto contradicts = [&](const Hole& hole) {
                 return needs_elements(hole) && outside.address == hole.outside.address &&
@@ -257,16 +266,34 @@ Result<void> MapGate::close_holes(std::span<const Hole> holes) {
     return changes.empty() ? Result<void>{} : kernel_->update(changes);
 }
 
-Result<void> MapGate::admit(std::span<const Admission> admissions) {
-    NatChanges changes;
-    for (const auto& [before, after] : admissions) {
-        const bool is_there =
-            needs_elements(before) && find_outside(outside_, before.outside.address) != nullptr;
-        if (!is_there) continue;
-        changes.remove.push_back(inbound_element(before.inside, before.outside, before.from));
-        changes.add.push_back(inbound_element(after.inside, after.outside, after.from));
+std::vector<MediaGate::Refused> MapGate::admit(std::span<const Admission> admissions) {
+    const auto changes_of = [this](std::span<const Admission> some) {
+        NatChanges changes;
+        for (const auto& [before, after] : some) {
+            const bool is_there =
+                needs_elements(before) && find_outside(outside_, before.outside.address) != nullptr;
+            if (!is_there) continue;
+            changes.remove.push_back(
+                inbound_element(before.inside, before.outside, before.from, NatSet::in_from));
+            changes.add.push_back(
+                inbound_element(after.inside, after.outside, after.from, NatSet::in_from));
+        }
+        return changes;
+    };
+    std::vector<Refused> refused;
+    const auto all = changes_of(admissions);
+    if (all.empty() || kernel_->update(all)) return refused;
+    // One of them spoils the transaction.
+    for (const auto& admission : admissions) {
+        const auto one = changes_of(std::span(&admission, 1));
+        if (one.empty()) continue;
+        if (auto done = kernel_->update(one); !done) refused.push_back({admission, done.error()});
     }
-    return changes.empty() ? Result<void>{} : kernel_->update(changes);
+    return refused;
+}
+
+Result<void> MapGate::evict(std::span<const Hole> holes) {
+    return kernel_->evict(holes);
 }
 
 Result<bool> MapGate::has_heard(const Hole& hole) {
@@ -317,13 +344,15 @@ std::vector<Error> MapGate::take_over(const MediaTable& media, Knowledge knowled
         signalling_->forget(mapping.outside);
     if (knowledge == Knowledge::some_calls) {
         // Perhaps of calls that are still up: who sends to them goes on to reach them.
-        auto present = kernel_->list(NatSet::in);
-        if (!present) faults.push_back(present.error());
         std::set<Endpoint> left;
-        for (const auto& element : present.value_or(std::vector<NatElement>{})) {
-            const bool is_over = element.lifetime == std::chrono::milliseconds(0);
-            if (is_over || media.find_outside(element.key, Transport::udp)) continue;
-            left.insert(element.key);
+        for (const auto set : {NatSet::in, NatSet::in_from}) {
+            auto present = kernel_->list(set);
+            if (!present) faults.push_back(present.error());
+            for (const auto& element : present.value_or(std::vector<NatElement>{})) {
+                const bool is_over = element.lifetime == std::chrono::milliseconds(0);
+                if (is_over || media.find_outside(element.key, Transport::udp)) continue;
+                left.insert(element.key);
+            }
         }
         signalling_->set_left(std::move(left));
     }
@@ -352,7 +381,7 @@ Result<void> MapGate::replace(const std::vector<NatElement>& wanted) {
             const bool stays =
                 std::ranges::any_of(alike,
                                     [&](const auto* one) { return are_alike(*one, element); }) ||
-                (set == NatSet::in && signalling_->is_left(element.key));
+                (is_inbound(set) && signalling_->is_left(element.key));
             if (!stays) stale.remove.push_back(std::move(element));
         }
     }

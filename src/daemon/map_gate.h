@@ -45,6 +45,7 @@ class GateKernel : public Interface {
     [[nodiscard]] virtual Result<void> remove_if(
         const Tuple& tuple, const std::function<bool(const FlowEntry&)>& condition) = 0;
     [[nodiscard]] virtual Result<void> delete_flows(std::span<const MediaFlows> ended) = 0;
+    [[nodiscard]] virtual Result<void> evict(std::span<const Hole> holes) = 0;
     [[nodiscard]] virtual Result<MediaCounts> count_packets(std::span<const MediaFlows> media) = 0;
     [[nodiscard]] virtual Result<std::set<Endpoint>> reply_destinations(
         const MediaTable& media) = 0;
@@ -64,7 +65,8 @@ class MapGate : public MediaGate {
 
     [[nodiscard]] KernelAnswer open_holes(const Decision& decision, std::uint32_t mark) override;
     [[nodiscard]] Result<void> close_holes(std::span<const Hole> holes) override;
-    [[nodiscard]] Result<void> admit(std::span<const Admission> admissions) override;
+    [[nodiscard]] std::vector<Refused> admit(std::span<const Admission> admissions) override;
+    [[nodiscard]] Result<void> evict(std::span<const Hole> holes) override;
     [[nodiscard]] Result<bool> has_heard(const Hole& hole) override;
     [[nodiscard]] Result<void> sweep(std::span<const MediaFlows> ended) override;
     [[nodiscard]] Result<MediaCounts> count(std::span<const MediaFlows> media) override;

@@ -35,8 +35,14 @@ class MediaGate : public Interface {
     [[nodiscard]] virtual KernelAnswer open_holes(const Decision& decision, std::uint32_t mark) = 0;
     /// What the kernel has removed already is no failure.
     [[nodiscard]] virtual Result<void> close_holes(std::span<const Hole> holes) = 0;
-    /// Makes each inbound hole what it is to be now. All of them are tried.
-    [[nodiscard]] virtual Result<void> admit(std::span<const Admission> admissions) = 0;
+    /// Makes each inbound hole what it is to be now. Those that could not be are as before, and named.
+    struct Refused {
+        Admission admission;
+        Error error;
+    };
+    [[nodiscard]] virtual std::vector<Refused> admit(std::span<const Admission> admissions) = 0;
+    /// Deletes the flows that somebody else than `from` began towards these inbound holes.
+    [[nodiscard]] virtual Result<void> evict(std::span<const Hole> holes) = 0;
     /// Something has come from the remote endpoint of this outbound hole.
     [[nodiscard]] virtual Result<bool> has_heard(const Hole& hole) = 0;
     /// Deletes the flows that went through holes of ended streams.

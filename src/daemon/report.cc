@@ -148,6 +148,7 @@ control::Stats report_stats(const Engine& engine) {
                                {"broken_auth_int", counters.broken_digests},
                                {"unreachable_msrp", counters.unreachable_msrp},
                                {"media_of_another_family", counters.other_family},
+                               {"media_not_from_announced", counters.unheard_sources},
                                {"registrations_over_limits", counters.refused_bindings},
                                {"holes_opened", counters.holes_opened},
                                {"holes_closed", counters.holes_closed},

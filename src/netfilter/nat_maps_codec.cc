@@ -24,9 +24,9 @@ namespace {
 constexpr std::size_t kInterfaceSize = 16;  // IFNAMSIZ: nft's type ifname
 constexpr std::size_t kElement = 96;  // bytes at the most: key, value, timeout, their attributes
 constexpr std::size_t kEndpointSize = 8;  // address, port, two zeros
-constexpr std::array kAllSets{NatSet::in,      NatSet::contacts,   NatSet::out,
-                              NatSet::hairpin, NatSet::signalling, NatSet::media,
-                              NatSet::streams, NatSet::forwarded};
+constexpr std::array kAllSets{NatSet::in,    NatSet::in_from, NatSet::contacts,
+                              NatSet::out,   NatSet::hairpin, NatSet::signalling,
+                              NatSet::media, NatSet::streams, NatSet::forwarded};
 static_assert(kAllSets.size() == kNatSets);
 
 struct FreeRule {
@@ -35,12 +35,12 @@ struct FreeRule {
 using Rule = std::unique_ptr<nftnl_rule, FreeRule>;
 
 bool is_map(NatSet set) {
-    return set == NatSet::in || set == NatSet::contacts || set == NatSet::out ||
-           set == NatSet::hairpin;
+    return set == NatSet::in || set == NatSet::in_from || set == NatSet::contacts ||
+           set == NatSet::out || set == NatSet::hairpin;
 }
 
 bool has_address(NatSet set) {
-    return set == NatSet::contacts || set == NatSet::hairpin;
+    return set == NatSet::in_from || set == NatSet::contacts || set == NatSet::hairpin;
 }
 
 Buffer key_of(const NatElement& element) {
@@ -215,6 +215,8 @@ const char* name_of(NatSet set) {
     switch (set) {
         case NatSet::in:
             return "in";
+        case NatSet::in_from:
+            return "in_from";
         case NatSet::contacts:
             return "contacts";
         case NatSet::out:

@@ -274,7 +274,7 @@ class MapsArm(SipnatArm):
 
     def elements(self, name: str) -> list[str]:
         """What a set or map of sipnatd's holds, a line each."""
-        kind = "map" if name in ("in", "out", "hairpin", "contacts") else "set"
+        kind = "map" if name in ("in", "in_from", "out", "hairpin", "contacts") else "set"
         listed = json.loads(self.gateway.run("nft", "-j", "list", kind, "inet", self.table, name))
         [content] = [one[kind] for one in listed["nftables"] if kind in one]
         return [f"{name}: {_element(element)}" for element in content.get("elem", [])]
@@ -284,7 +284,8 @@ class MapsArm(SipnatArm):
 
     def open_signalling(self) -> list[str]:
         # Only they are guarded like media; a flow's own port is not.
-        return self._contacts(guarded=True, signalling=True)
+        guarded = [one.removeprefix("media: ") for one in self.elements("media")]
+        return [one for one in self.elements("contacts") if any(f" . {endpoint} : " in one for endpoint in guarded)]
 
     def _ports(self) -> list[Endpoint]:
         found = (element.split(" : ")[0].split(" . ")[-2:] for element in self._media_elements())
@@ -292,20 +293,13 @@ class MapsArm(SipnatArm):
 
     def _media_elements(self) -> list[str]:
         """For anybody, and for one sender."""
-        return [*self.elements("in"), *self._contacts(guarded=True, signalling=False)]
-
-    def _contacts(self, *, guarded: bool, signalling: bool) -> list[str]:
-        """Those whose outside endpoint is in the set `media`, or is not, and so with `signalling`."""
-        sets = {name: {one.removeprefix(f"{name}: ") for one in self.elements(name)} for name in ("media", "signalling")}
-        return [one for one in self.elements("contacts")
-                for endpoint in [one.split(" : ")[0].split(" . ", 1)[1]]
-                if (endpoint in sets["media"]) == guarded and (endpoint in sets["signalling"]) == signalling]
+        return [*self.elements("in"), *self.elements("in_from")]
 
     def media_flows(self) -> list[Flow]:
         return [flow for flow in self.flows() if int(flow.fields.get("mark", "0")) & MEDIA_MARK]
 
     def state(self) -> list[str]:
-        names = ("in", "out", "hairpin", "contacts", "signalling", "media", "streams", "forwarded")
+        names = ("in", "in_from", "out", "hairpin", "contacts", "signalling", "media", "streams", "forwarded")
         return [*map(str, self.flows()), *(element for name in names for element in self.elements(name))]
 
 

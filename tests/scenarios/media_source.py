@@ -26,6 +26,7 @@ def run(lab):
             provider = UserAgent(net["server"], "bob")
             heard(net, phone, provider, source)
             silent(net, phone, provider, source)
+            earlier(net, phone, provider, source)
             net.gateway.assert_media_closed()
 
 
@@ -76,6 +77,34 @@ def silent(net, phone, provider, source):
             assert not arrived(), "somebody else's media came in"
     else:
         wait_until(arrived, "the media to come in", 30, state=net.gateway.state)
+    call.hang_up(by=phone)
+
+
+def earlier(net, phone, provider, source):
+    """A stranger speaks while it rings, which anybody may: with "strict" that ends with the answer."""
+    inside, announced, stranger = Media(net["phone1"], 20020), Media(net["server"], 30020), Media(net["outside"], 30520)
+    call = Call(phone, provider, to=provider.endpoint, offer=inside.describe())
+    call.invite()
+    [offered] = sdp.streams(call.invite_seen.body)
+    call.respond(183, announced.describe())
+    stranger.send(offered)
+    inside.expect(1, stranger)
+    call.answer(announced.describe())
+    call.ack()
+    wait_for_senders(net, source)
+    announced.send(offered)
+    inside.expect(1, announced)
+
+    def goes_on():
+        before = len(inside.rtp.collect())
+        stranger.send(offered)
+        time.sleep(0.2)
+        return len(inside.rtp.collect()) > before
+
+    if source == "strict":
+        wait_until(lambda: not goes_on(), "the stranger's flow to end", 30, state=net.gateway.state)
+    else:
+        assert goes_on(), f"{source}: a flow that was there was cut off"
     call.hang_up(by=phone)
 
 

@@ -172,7 +172,7 @@ struct Call {
     Time saved_deadline{};                 ///< the one that was told to the state file last
     bool sources_due = false;              ///< who may send its media has to be looked at
     std::optional<Time> latch_until;
-    /// Nothing came from there: anybody may send. Not on file.
+    /// Nothing came from there: anybody may send. Like the two above not on file.
     std::vector<std::pair<MediaKey, IpAddress>> unheard;
     /// To the inside party's Contact and Via on other ports than its packets'. Until it ends.
     std::vector<HoleKey> signalling;
@@ -205,7 +205,7 @@ struct Call {
     /// looked at.
     void wait_for_silence(const Patience& patience, Time now);
     /// The one address that its media to this component comes from, by what both sides have agreed on;
-    /// nothing while they negotiate, for ICE, or when it is not said or not believed.
+    /// nothing while they negotiate, for ICE, past the NAT, or when it is not said, not believed or given up on.
     [[nodiscard]] std::optional<IpAddress> source_of(const MediaKey& component) const;
     /// Calls `visit(stream's own components, where the first of them sends to)` for what has been agreed.
     template <class Visit>

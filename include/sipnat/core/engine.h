@@ -61,7 +61,7 @@ struct KernelAnswer {
         port_taken,    ///< `endpoint`, one of the outside ones, is in use by somebody else
         no_route,      ///< `endpoint`, a remote one, is not on the signalling peer's side
         flow_exists,   ///< `inside`, of signalling, has a flow to that peer already, as `endpoint`
-        not_neighbours,  ///< `endpoint`'s address is none of its receiver's (Decision::neighbours)
+        not_neighbours,  ///< the host of `endpoint` is behind another interface than its receiver
         refused,         ///< anything else; `text` says what
     };
     Kind kind = Kind::done;
@@ -79,6 +79,7 @@ struct Counters {
     std::uint64_t broken_digests = 0;    ///< auth-int over a body that was edited
     std::uint64_t unreachable_msrp = 0;  ///< a=path with an inside address, without msrp-cema
     std::uint64_t other_family = 0;      ///< media of another family than their signalling
+    std::uint64_t unheard_sources = 0;   ///< media that did not come from where it was announced
     std::uint64_t refused_bindings = 0;  ///< over Settings::bindings or bindings_per_host
     std::uint64_t holes_opened = 0;
     std::uint64_t holes_closed = 0;
@@ -110,6 +111,8 @@ class Engine {
 
     /// What time made due: call it at next_due() or later.
     [[nodiscard]] Due tick(Time now);
+    /// The kernel did not agree to these of Due::admit or settle_latch(): they are as before.
+    void not_admitted(const std::vector<Admission>& refused);
     /// What conntrack has heard for Due::latch; who may send from now on.
     [[nodiscard]] std::vector<Admission> settle_latch(const std::vector<LatchAnswer>& answers,
                                                       Time now);

@@ -135,6 +135,7 @@ struct IdleAnswer {
 struct Due {
     std::vector<Admission> admit;
     std::vector<Hole> close;  ///< after that
+    std::vector<Hole> evict;  ///< inbound: flows that others than `from` began have to end
     std::vector<LatchQuestion> latch;
     std::vector<MediaFlows> sweep;
     std::vector<IdleQuestion> idle;

@@ -1,6 +1,7 @@
 // The sets and maps of nft-map mode's table, nft/sipnat-maps.nft, which says what each is for.
 //
 //     in          outside:20000                     → 192.168.77.2:4000      media
+//     in_from     203.0.113.10 . outside:20000      → 192.168.77.2:4000      media of one sender
 //     contacts    203.0.113.10 . outside:1024       → 192.168.77.2:5060      signalling
 //     out         "wan0" . 192.168.77.2:4000        → outside:20000          both
 //     hairpin     outside . 192.168.77.2:4000       → outside:20000          media between phones
@@ -28,6 +29,7 @@ inline constexpr const char* kMapTable = "sipnat_maps";  ///< of family inet
 
 enum class NatSet : std::uint8_t {
     in,
+    in_from,
     contacts,
     out,
     hairpin,
@@ -36,13 +38,13 @@ enum class NatSet : std::uint8_t {
     streams,
     forwarded
 };
-inline constexpr std::size_t kNatSets = 8;
+inline constexpr std::size_t kNatSets = 9;
 
 struct NatElement {
     NatSet set = NatSet::in;
     Endpoint key;
     std::optional<Endpoint> target;  ///< of maps
-    /// The key's first part: the sender of `contacts`, the outside address of `hairpin`.
+    /// The key's first part: the sender of `in_from` and `contacts`, the outside address of `hairpin`.
     std::optional<IpAddress> address;
     std::string interface;  ///< the first part of `out`'s, up to 15 bytes
     /// The kernel removes it after this; without, it stays until it is removed.

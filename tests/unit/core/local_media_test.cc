@@ -291,6 +291,18 @@ TEST(LocalMedia, TwoHairpinsToOneAddressShareTheirWay) {
     EXPECT_TRUE(second.decision.open.at(0).shares_port);
 }
 
+TEST(LocalMedia, AKernelThatDoesNotSayLeavesTheSdpAsSent) {
+    Local call;
+    call.gateway.kernel = [](const Decision& decision) {
+        if (decision.neighbours.empty()) return KernelAnswer{};
+        return KernelAnswer{KernelAnswer::Kind::refused, {}, "no answer"};
+    };
+    call.ring();
+    EXPECT_EQ(sdp_of(call.offer.text), sdp_of(call.invite.text));
+    EXPECT_EQ(call.offer.decision.reason, Reason::media_refused);
+    EXPECT_EQ(call.offer.decision.detail, "no answer");
+}
+
 // --- neither ------------------------------------------------------------------------------------
 
 TEST(LocalMedia, RtcpHasToBeTheSameHosts) {
@@ -299,6 +311,38 @@ TEST(LocalMedia, RtcpHasToBeTheSameHosts) {
     auto sdp = sdp_of(call.invite.text) + "a=rtcp:12345\r\n";
     const auto offer = call.bob.in(kToBob.with_call_id("leg-3").request("INVITE", 1, sdp));
     EXPECT_EQ(sdp_of(offer.text), sdp);
+}
+
+TEST(LocalMedia, AlsoWhereItMayBeMuxed) {
+    Local call;
+    call.ring();
+    const auto carol = call.gateway.line("10.0.0.4:5060", "203.0.113.1:1026");
+    const Talker caller{.uri = "sip:carol@10.0.0.4",
+                        .host = "10.0.0.4:5060",
+                        .tag = "c",
+                        .peer_tag = "",
+                        .call_id = "other"};
+    const auto other = carol.out(caller.request("INVITE", 1, audio("10.0.0.4", 8000)));
+    ASSERT_EQ(other.opened.front(), "audio 10.0.0.4:8000=203.0.113.1:10002 any");
+    const auto sdp = sdp_of(call.invite.text) + "a=rtcp-mux\r\na=rtcp:10002\r\n";
+    const auto offer = call.bob.in(kToBob.with_call_id("leg-3").request("INVITE", 1, sdp));
+    EXPECT_EQ(sdp_of(offer.text), sdp);
+    const auto ok = call.bob.out(
+        answer(offer.text, 200, "b", audio("192.168.77.3", 6000), "sip:b@192.168.77.3:5060"));
+    EXPECT_THAT(ok.opened, ElementsAre("audio 192.168.77.3:6000=203.0.113.1:10004 any",
+                                       "audio 192.168.77.3:6001=203.0.113.1:10005 any"));
+}
+
+TEST(LocalMedia, MuxedMediaNeedsNoRtcp) {
+    Local call;
+    call.ring();
+    (void)call.alice.in(
+        answer(call.invite.text, 200, "b", audio("203.0.113.10", 7000, "a=rtcp-mux\n")));
+    const auto sdp = audio("203.0.113.1", 10000, "a=rtcp-mux\na=rtcp:10000\n");
+    const auto offer = call.bob.in(kToBob.with_call_id("leg-3").request("INVITE", 1, sdp));
+    EXPECT_THAT(sdp_of(offer.text), HasSubstr("c=IN IP4 192.168.77.2"));
+    EXPECT_THAT(sdp_of(offer.text),
+                HasSubstr("m=audio 4000 RTP/AVP 0\r\na=rtcp-mux\r\na=rtcp:4000"));
 }
 
 TEST(LocalMedia, AStreamOfSomebodyElseBesideItKeepsThemTogether) {

@@ -91,6 +91,7 @@ TEST_F(MediaSourceTest, IsAnybodyAgainIfNothingCame) {
     int asked = 0;
     EXPECT_THAT(listen(gateway, false, asked), kWidened);
     EXPECT_EQ(asked, 1) << "RTCP may take longer";
+    EXPECT_EQ(gateway.engine.counters().unheard_sources, 1U);
     EXPECT_THAT(admitted_within(gateway, 1min), IsEmpty());
 }
 
@@ -213,12 +214,29 @@ TEST_F(MediaSourceTest, ARestartKnowsWhoMaySendAndListens) {
     EXPECT_THAT(show(next.engine.settle_latch({{due.latch.front(), false}}, next.now)), kWidened);
 }
 
+TEST_F(MediaSourceTest, WhatTheKernelRefusesIsAsBefore) {
+    establish(line);
+    const auto due = gateway.wait(0s);
+    EXPECT_THAT(show(due.admit), kNarrowed);
+    gateway.engine.not_admitted({due.admit.front()});
+    const auto bye = line.out(kAlice.with_peer_tag("b").request("BYE", 2));
+    const auto closed = line.in(answer(bye.text, 200)).closed;
+    EXPECT_THAT(closed, testing::Contains("audio 192.168.77.2:4000=203.0.113.1:10000 any"));
+    EXPECT_THAT(closed,
+                testing::Contains("audio 192.168.77.2:4001=203.0.113.1:10001 203.0.113.10:any"));
+}
+
 // --- the others ---------------------------------------------------------------------------------
 
 TEST_F(StrictMediaSource, WaitsForNobodyElse) {
     establish(line);
-    EXPECT_THAT(admitted_within(gateway, 0s), kNarrowed);
-    const auto due = gateway.wait(1min);
+    auto due = gateway.wait(0s);
+    EXPECT_THAT(show(due.admit), kNarrowed);
+    ASSERT_EQ(due.evict.size(), 2U) << "nor for who came before the answer";
+    EXPECT_EQ(show(due.evict.front()),
+              "audio 192.168.77.2:4000=203.0.113.1:10000 203.0.113.10:any");
+    due = gateway.wait(1min);
+    EXPECT_THAT(due.evict, IsEmpty());
     EXPECT_THAT(due.latch, IsEmpty());
     EXPECT_THAT(due.admit, IsEmpty());
 }

@@ -42,6 +42,7 @@ struct FakeKernel : GateKernel {
         return {};
     }
     Result<void> delete_flows(std::span<const MediaFlows> /*ended*/) override { return {}; }
+    Result<void> evict(std::span<const Hole> /*holes*/) override { return {}; }
     Result<MediaCounts> count_packets(std::span<const MediaFlows> /*media*/) override {
         return MediaCounts{};
     }
@@ -133,20 +134,40 @@ TEST_F(MapGateTest, AHoleIsMadeOnesAndAnybodysAgain) {
     auto narrow = wide;
     narrow.from = remote;
     EXPECT_EQ(open({wide}).kind, Kind::done);
-    ASSERT_TRUE(gate.admit(std::array{Admission{wide, narrow}}));
+    EXPECT_THAT(gate.admit(std::array{Admission{wide, narrow}}), IsEmpty());
     auto those = media_elements(kInside, kOutside, "wan0", remote);
-    EXPECT_EQ(those.front().set, NatSet::contacts);
+    EXPECT_EQ(those.front().set, NatSet::in_from);
     those.push_back(media_guard(kOutside));
     EXPECT_TRUE(kernel->has(those));
     EXPECT_EQ(kernel->maps.elements().size(), 5U);
     EXPECT_EQ(kernel->updates.size(), 2U) << "in one transaction";
 
-    ASSERT_TRUE(gate.admit(std::array{Admission{narrow, wide}}));
+    EXPECT_THAT(gate.admit(std::array{Admission{narrow, wide}}), IsEmpty());
     EXPECT_TRUE(kernel->has(elements(kInside, kOutside)));
     EXPECT_EQ(kernel->maps.elements().size(), 5U);
 
-    ASSERT_TRUE(gate.admit(std::array{Admission{wide, narrow}}));
+    EXPECT_THAT(gate.admit(std::array{Admission{wide, narrow}}), IsEmpty());
     ASSERT_TRUE(gate.close_holes(std::array{narrow}));
+    EXPECT_EQ(kernel->maps.elements().size(), 1U);
+}
+
+TEST_F(MapGateTest, AnAdmissionThatFailsIsNamed) {
+    const auto wide = hole(kInside, kOutside);
+    auto narrow = wide;
+    narrow.from = address("203.0.113.10");
+    EXPECT_EQ(open({wide}).kind, Kind::done);
+    kernel->fail_after = 0;
+    const std::array admissions{Admission{wide, narrow}};
+    const auto refused = gate.admit(admissions);
+    ASSERT_EQ(refused.size(), 1U);
+    EXPECT_EQ(refused.front().admission, admissions.front());
+    EXPECT_TRUE(kernel->has(elements(kInside, kOutside))) << "as before";
+}
+
+TEST_F(MapGateTest, ANarrowedStreamThatNobodyKnowsIsLeft) {
+    kernel->put({media_elements(kInside, kOutside, "wan0", address("203.0.113.10")).front()});
+    EXPECT_THAT(gate.take_over(media, Knowledge::some_calls), IsEmpty());
+    EXPECT_TRUE(signalling->is_left(kOutside));
     EXPECT_EQ(kernel->maps.elements().size(), 1U);
 }
 
