@@ -234,6 +234,13 @@ class SipnatArm(Arm):
         """What sipnatctl prints."""
         return netns.run(self.program("sipnatctl"), *arguments, namespace=self.gateway.namespace, environment=self.environment, check=check)
 
+    def elements(self, name: str) -> list[str]:
+        """What a set or map of sipnatd's holds, a line each."""
+        kind = "map" if name in ("in", "in_from", "out", "hairpin", "contacts") else "set"
+        listed = json.loads(self.gateway.run("nft", "-j", "list", kind, "inet", self.table, name))
+        [content] = [one[kind] for one in listed["nftables"] if kind in one]
+        return [f"{name}: {_element(element)}" for element in content.get("elem", [])]
+
     def stop(self) -> None:
         if self.process is None:
             return
@@ -271,13 +278,6 @@ class MapsArm(SipnatArm):
         text = text.replace("[nat]\n", section, 1) if "[nat]\n" in text else text + section
         return text + (f'\n[[outside]]\ninterface = "wan0"\naddress = "{self.gateway.address}"\n'
                        'inside = ["192.168.0.0/16"]\n')
-
-    def elements(self, name: str) -> list[str]:
-        """What a set or map of sipnatd's holds, a line each."""
-        kind = "map" if name in ("in", "in_from", "out", "hairpin", "contacts") else "set"
-        listed = json.loads(self.gateway.run("nft", "-j", "list", kind, "inet", self.table, name))
-        [content] = [one[kind] for one in listed["nftables"] if kind in one]
-        return [f"{name}: {_element(element)}" for element in content.get("elem", [])]
 
     def open_media(self) -> list[str]:
         return [*self._media_elements(), *self.elements("streams")]
