@@ -1,4 +1,4 @@
-"""Real phones transfer a call: once the phone inside is sent away, once it sends away the one outside.
+"""Real phones transfer a call: the phone inside is sent away, or sends away the one outside.
 
     baresip alice 192.168.77.2 --- [gateway] ---+--- kamailio      203.0.113.10
     baresip dave  192.168.77.3 ---              +--- baresip bob   203.0.113.11
@@ -24,6 +24,9 @@ def run(lab):
         alice, dave, bob, carol = wires
         transfer(wires, alice, bob, by=bob, to=carol)
         transfer(wires, bob, alice, by=alice, to=dave)
+        # Between the phones inside, and then out; from outside, and then between them.
+        transfer(wires, alice, dave, by=dave, to=carol)
+        transfer(wires, bob, alice, by=bob, to=dave)
         net.gateway.assert_media_closed()
 
 
