@@ -7,9 +7,10 @@ The table goes to competition.txt beside the results.
 
 import os
 
-from lab import sdp
+from lab import sdp, sip
+from lab.rtp import Media
 from lab.sip import Message
-from lab.ua import UserAgent, same
+from lab.ua import Call, Relay, UserAgent, register, same
 
 NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 240
@@ -163,7 +164,38 @@ def same_rtp_port(net) -> str:
     return verdict
 
 
+def local_call(net) -> str:
+    """Two phones of the LAN meet at a server that relays: what each hears of the other, and from where."""
+    relay = Relay(net["server"])
+    phones = [UserAgent(net[host], host) for host in ("phone1", "phone2")]
+    media = {phone: Media(phone.node, port) for phone, port in zip(phones, (29000, 29100))}
+    try:
+        for phone in phones:
+            register(phone, relay)
+        caller, callee = phones
+        call = Call(caller, callee, to=relay.endpoint, offer=media[caller].describe(), relay=relay)
+        call.establish(media[callee].describe())
+        told = {phone: sdp.streams(message.body)[0] for phone, message in ((caller, call.ok_seen), (callee, call.invite_seen))}
+        for phone in phones:
+            media[phone].rtp.send(told[phone].rtp, 3)
+        # On its heels, and a longer way: by now media that does arrive is there.
+        for phone in phones:
+            contact = relay.bindings[f"sip:{phone.user}"]
+            relay.deliver(relay.request("OPTIONS", contact), sip.endpoint_of(contact), phone)
+        faults = []
+        for phone, other in (phones, phones[::-1]):
+            received = media[phone].rtp.collect()
+            right = sum(one == (media[other].rtp.name, told[phone].rtp) for one in zip(received.senders, received.sources))
+            if right < 3:
+                faults.append(f"{phone.user} hears {len(received)} of 3 packets, {right} of them from where it is told")
+        return "; ".join(faults) or "right"
+    finally:
+        for agent in (relay, *phones):
+            agent.socket.close()
+
+
 CASES = {
+    "a call between two phones of the LAN": local_call,
     "second phone with the same RTP port": same_rtp_port,
     "SDP without Content-Length": Case(lambda message: message.without_header("Content-Length"), judge(sdp_line("c="))),
     "a name in c=": Case(in_body(f"c=IN IP4 {PHONE}", "c=IN IP4 media.example.org"), judge(sdp_line("c=", "c=IN IP4 media.example.org"))),
