@@ -301,14 +301,14 @@ class Call:
         self.ok_seen = self._carry(self.callee, self.ok_sent, response_target(self._arrived), self.caller).message
         return self.ok_seen
 
-    def ack(self) -> Message:
-        """Completes the three-way handshake, and makes the two dialogs."""
+    def ack(self, answer: bytes = b"") -> Message:
+        """Completes the three-way handshake, and makes the two dialogs. `answer`: when the offer came with the 200."""
         sent, seen = self.invite_sent, self.invite_seen
         self.caller_dialog = Dialog(self.caller, sent["From"], self.ok_seen["To"], sent["Call-ID"], sip.uri_of(self.ok_seen["Contact"]),
                                     list(reversed(self.ok_seen.values("Record-Route"))), int(sent["CSeq"].split()[0]))
         self.callee_dialog = Dialog(self.callee, self.ok_sent["To"], seen["From"], seen["Call-ID"], sip.uri_of(seen["Contact"]),
                                     seen.values("Record-Route"), 100)
-        ack = self.caller_dialog.request("ACK", cseq=self.caller_dialog.cseq)
+        ack = self.caller_dialog.request("ACK", cseq=self.caller_dialog.cseq, body=answer)
         return self._carry(self.caller, ack, self.caller_dialog.next_hop, self.callee).message
 
     def establish(self, answer: bytes, provisional: tuple[int, ...] = (180,)) -> "Call":
