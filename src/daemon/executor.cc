@@ -108,13 +108,6 @@ std::vector<netfilter::NatElement> hairpin_elements(std::span<const Hole> holes)
     return elements;
 }
 
-/// Between two of our outside endpoints, whoever opened it.
-bool is_hairpin(const FlowEntry& flow, const Hole& hole) {
-    const auto& [original, reply] = flow.tuples;
-    const bool opened_inside = original.source == hole.inside;
-    return (opened_inside ? reply : original).destination == hole.outside;
-}
-
 }  // namespace
 
 Executor::Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,

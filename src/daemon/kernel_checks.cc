@@ -119,6 +119,12 @@ std::optional<KernelAnswer> find_signalling_flow(std::span<const Hole> holes,
     return std::nullopt;
 }
 
+bool is_hairpin(const FlowEntry& flow, const Hole& hole) {
+    const auto& [original, reply] = flow.tuples;
+    const bool opened_inside = original.source == hole.inside;
+    return (opened_inside ? reply : original).destination == hole.outside;
+}
+
 Result<bool> has_heard(const Hole& hole, netfilter::Conntrack& conntrack) {
     const auto flow = conntrack.find({*hole.remote, hole.outside, hole.transport});
     if (!flow) {

@@ -25,6 +25,9 @@ namespace sipnat::daemon {
 [[nodiscard]] std::optional<KernelAnswer> find_signalling_flow(std::span<const Hole> holes,
                                                                netfilter::Conntrack& conntrack);
 
+/// The flow of a hairpin hole is between two of our outside endpoints, whoever opened it.
+[[nodiscard]] bool is_hairpin(const FlowEntry& flow, const Hole& hole);
+
 /// A flow of this outbound hole has packets from its remote endpoint.
 [[nodiscard]] Result<bool> has_heard(const Hole& hole, netfilter::Conntrack& conntrack);
 

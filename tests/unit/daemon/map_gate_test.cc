@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "daemon/fake_maps.h"
+#include "daemon/kernel_checks.h"
 
 namespace sipnat::daemon {
 namespace {
@@ -149,6 +150,29 @@ TEST_F(MapGateTest, AHoleIsMadeOnesAndAnybodysAgain) {
     EXPECT_THAT(gate.admit(std::array{Admission{wide, narrow}}), IsEmpty());
     ASSERT_TRUE(gate.close_holes(std::array{narrow}));
     EXPECT_EQ(kernel->maps.elements().size(), 1U);
+}
+
+TEST_F(MapGateTest, MediaThatRanAheadToAnotherInsideHostIsForgotten) {
+    auto out = hole(kInside, kOutside);
+    out.remote = endpoint("203.0.113.1:20002");
+    out.way = Way::hairpin;
+    EXPECT_EQ(open({hole(kInside, kOutside), out}).kind, Kind::done);
+    EXPECT_EQ(kernel->forgotten, (std::vector<Tuple>{{kInside, *out.remote, Transport::udp}}));
+}
+
+TEST(Hairpin, IsBetweenTwoOutsideEndpoints) {
+    auto out = hole(kInside, kOutside);
+    const auto there = endpoint("203.0.113.1:20002");
+    const auto other = endpoint("192.168.77.3:4000");
+    const Tuple sent{kInside, there, Transport::udp};
+    const Tuple returned{other, kOutside, Transport::udp};
+    FlowEntry flow;
+    flow.tuples = {sent, returned};
+    EXPECT_TRUE(is_hairpin(flow, out));
+    flow.tuples = {returned, sent};
+    EXPECT_TRUE(is_hairpin(flow, out)) << "opened by the other";
+    flow.tuples = {sent, {other, kInside, Transport::udp}};
+    EXPECT_FALSE(is_hairpin(flow, out)) << "its source is the inside one";
 }
 
 TEST_F(MapGateTest, AnAdmissionThatFailsIsNamed) {
