@@ -35,6 +35,8 @@ using sip::Method;
 
 /// Ports and routes that the kernel turned down for one message before it gets no media.
 constexpr int kMostAttempts = 32;
+/// Inside hosts of one message that the kernel is asked about; media of more goes by the outside address.
+constexpr std::size_t kMostNeighbours = 8;
 
 /// What peers name calls by is remembered: it must not be theirs to choose how much.
 constexpr std::size_t kLongestName = 512;
@@ -157,11 +159,7 @@ class Engine::Implementation {
                 book_.erase(*id);
                 continue;
             }
-            if (call.sources_due) {
-                const auto before = due.admit.size();
-                look_at_sources(call, now, due.admit);
-                evict_others(std::span(due.admit).subspan(before), due.evict);
-            }
+            if (call.sources_due) evict_others(look_at_sources(call, now, due.admit), due.evict);
             if (call.latch_until && *call.latch_until <= now) ask_who_sends(*id, call, due.latch);
             if (call.is_silent(now) && call.has_media()) {
                 due.idle.push_back({static_cast<std::uint64_t>(*id), media_flows(call)});
@@ -194,7 +192,7 @@ class Engine::Implementation {
                 if (there == remote && own.front().inside == question.hole.inside)
                     call.give_up_on(own, remote.address);
             });
-            look_at_sources(call, now, admitted);
+            (void)look_at_sources(call, now, admitted);
             book_.schedule(id);
             note_changed(id);
         }
@@ -359,11 +357,8 @@ class Engine::Implementation {
         const auto read = read_bodies(message, scratch);
         if (!read) refusal = Refusal{Reason::malformed_sdp, read.error()};
         const auto bodies = read ? Bodies(*read) : Bodies();
-        if (forwarded && describes_media(message)) {
-            read_local_media(view, bodies, message.text());
-        } else {
-            local_.clear();
-        }
+        local_.clear();
+        if (forwarded && describes_media(message)) read_local_media(view, bodies, message.text());
         std::span<const OwnStream> own;
         bool reached = false;
         const auto look = [&](const Party& inside, const Party& peer, bool outgoing) {
@@ -442,15 +437,13 @@ class Engine::Implementation {
 
     /// What the receiver is told of other inside parties' media, and how it gets there.
     void read_local_media(const NatView& view, Bodies bodies, std::string_view text) {
-        local_.clear();
         const auto& receiver = view.receiver;
-        if (!receiver.inside || !receiver.translated() || view.sender.translated() ||
-            bodies.empty())
-            return;
+        const bool is_told = receiver.inside && receiver.translated() && !view.sender.translated();
+        if (!is_told || bodies.empty()) return;
         read_local_streams(bodies, text, media_, local_);
         for (auto& stream : local_) {
             if (stream.way == Way::nat) continue;
-            if (stream.can_be_direct && may_be_direct(receiver.real.address, stream.host)) {
+            if (stream.can_be_direct && choose_direct({receiver.real.address, stream.host})) {
                 stream.way = Way::direct;
             } else if (stream.host.family() != Family::ipv4) {
                 stream.way = Way::nat;  // no map leads back in
@@ -458,16 +451,16 @@ class Engine::Implementation {
         }
     }
 
-    bool may_be_direct(const IpAddress& receiver, const IpAddress& host) {
-        if (settings_.local_media != LocalMedia::direct || std::ranges::count(apart_, host) > 0) {
-            return false;
-        }
-        const Neighbours question{receiver, host};
-        if (host == receiver || share_networks(settings_, receiver, host) ||
-            std::ranges::count(decision_.neighbours, question) > 0) {
-            return true;
-        }
-        decision_.neighbours.push_back(question);
+    /// Asks the kernel where nothing else tells that they reach each other.
+    bool choose_direct(const Neighbours& hosts) {
+        if (settings_.local_media != LocalMedia::direct) return false;
+        const auto& [receiver, host] = hosts;
+        if (host == receiver || share_networks(settings_, receiver, host)) return true;
+        if (std::ranges::count(apart_, host) > 0) return false;
+        auto& asked = decision_.neighbours;
+        if (std::ranges::count(asked, hosts) > 0) return true;
+        if (asked.size() + apart_.size() >= kMostNeighbours) return false;
+        asked.push_back(hosts);
         return true;
     }
 
@@ -786,20 +779,23 @@ class Engine::Implementation {
         return any;
     }
 
-    /// The old expectation holds until the kernel has the new one; flows that are there need neither.
-    void look_at_sources(Call& call, Time now, std::vector<Admission>& admitted) {
+    /// Appends what has to change, and returns that. The old expectation holds until the kernel has the
+    /// new one; flows that are there need neither.
+    std::span<const Admission> look_at_sources(Call& call, Time now,
+                                               std::vector<Admission>& admitted) {
         call.sources_due = false;
         const auto before = admitted.size();
         for_each_component(call, [&](const MediaKey& key, const Mapping& mapping) {
             auto admission = media_.admit(key, wanted_source(call, key, mapping));
             if (admission) admitted.push_back(*std::move(admission));
         });
-        const bool is_new =
-            std::any_of(admitted.begin() + static_cast<std::ptrdiff_t>(before), admitted.end(),
-                        [](const Admission& one) { return one.after.from; });
-        if (is_new && settings_.media_source == MediaSource::latch) {
+        const auto fresh = std::span<const Admission>(admitted).subspan(before);
+        const bool is_narrowed = std::ranges::any_of(
+            fresh, [](const Admission& one) { return one.after.from.has_value(); });
+        if (is_narrowed && settings_.media_source == MediaSource::latch) {
             call.latch_until = now + kLatch;
         }
+        return fresh;
     }
 
     /// Who sent before the answer has a flow by now, to which no expectation matters any more.
@@ -1010,8 +1006,7 @@ class Engine::Implementation {
     Changes changes_;
     bool over_limit_ = false;  ///< the message begins a call that is not followed
     std::vector<IpAddress> unroutable_;
-    std::vector<IpAddress>
-        apart_;  ///< inside hosts that the receiver reaches through the gateway only
+    std::vector<IpAddress> apart_;  ///< inside hosts that are no neighbours of the receiver
     std::optional<Refusal> refused_;
     int attempts_ = 0;
 };

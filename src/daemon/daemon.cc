@@ -432,7 +432,7 @@ void Daemon::run_timers(Time now) {
     const auto due = engine_.next_due();
     if (!due || *due > now) return;
     const auto work = engine_.tick(now);
-    admit(work.admit);
+    admit(work.admit, now);
     close(work.close);
     look_who_sends(work.latch, now);
     report(wiring_.flows->keep_flows(work.keep_up), "keep flows of registrations");
@@ -441,11 +441,11 @@ void Daemon::run_timers(Time now) {
     to_count_.insert(to_count_.end(), work.idle.begin(), work.idle.end());
 }
 
-void Daemon::admit(std::span<const Admission> admissions) {
+void Daemon::admit(std::span<const Admission> admissions, Time now) {
     if (admissions.empty()) return;
     std::vector<Admission> refused;
     for (auto& [admission, error] : wiring_.gate->admit(admissions)) {
-        log(Level::error, "change who may send media: " + error.text());
+        fault_log_.note("change who may send media: " + error.text(), now);
         refused.push_back(std::move(admission));
     }
     engine_.not_admitted(refused);
@@ -455,10 +455,10 @@ void Daemon::look_who_sends(const std::vector<LatchQuestion>& questions, Time no
     std::vector<LatchAnswer> answers;
     for (const auto& question : questions) {
         const auto heard = wiring_.gate->has_heard(question.hole);
-        if (!heard) log(Level::error, "look who sends media: " + heard.error().text());
+        if (!heard) fault_log_.note("look who sends media: " + heard.error().text(), now);
         answers.push_back({question, heard.value_or(false)});
     }
-    admit(engine_.settle_latch(answers, now));
+    admit(engine_.settle_latch(answers, now), now);
 }
 
 bool Daemon::has_to_list() const {

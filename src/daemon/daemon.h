@@ -64,7 +64,7 @@ class Daemon {
     void note_losses(Time now);
     [[nodiscard]] bool has_to_list() const;
     void look_through_flows();
-    void admit(std::span<const Admission> admissions);
+    void admit(std::span<const Admission> admissions, Time now);
     void look_who_sends(const std::vector<LatchQuestion>& questions, Time now);
     void count_idle(Time now);
     void close_pending();

@@ -62,8 +62,9 @@ bool is_expected(const Hole& hole) {
     return hole.way != Way::hairpin;
 }
 
-std::vector<Expectation> needed_expectations(const MediaTable& media,
-                                             const std::function<bool(const Mapping&)>& condition) {
+std::vector<Expectation> needed_expectations(
+    const MediaTable& media,
+    const std::function<bool(const Mapping&)>& condition = [](const Mapping&) { return true; }) {
     std::vector<Expectation> needed;
     for (const auto& [key, mapping] : media.mappings()) {
         if (!condition(mapping)) continue;
@@ -75,18 +76,16 @@ std::vector<Expectation> needed_expectations(const MediaTable& media,
     return needed;
 }
 
-std::set<Tuple> matches_of(const std::vector<Expectation>& expectations) {
+/// Those that wait for what none of the others waits for.
+std::vector<Expectation> without(std::vector<Expectation> some,
+                                 const std::vector<Expectation>& others) {
     std::set<Tuple> matches;
-    for (const auto& expectation : expectations)
+    for (const auto& expectation : others)
         matches.insert(expectation.match);
-    return matches;
-}
-
-std::vector<Expectation> to_expectations(const std::vector<Hole>& holes) {
-    std::vector<Expectation> expectations;
-    expectations.reserve(holes.size());
-    std::ranges::transform(holes, std::back_inserter(expectations), to_expectation);
-    return expectations;
+    std::erase_if(some, [&matches](const Expectation& expectation) {
+        return matches.contains(expectation.match);
+    });
+    return some;
 }
 
 /// What comes to the receiver's outside port is expected by the receiver's call, and has the sender's
@@ -198,16 +197,22 @@ std::optional<KernelAnswer> Executor::make_entry(const EntryRequest& request, st
 }
 
 KernelAnswer Executor::expect(std::span<const Hole> all) {
-    std::vector<Hole> holes;
-    std::ranges::copy_if(all, std::back_inserter(holes), is_expected);
-    const auto expectations = to_expectations(holes);
+    std::vector<const Hole*> holes;
+    std::vector<Expectation> expectations;
+    holes.reserve(all.size());
+    expectations.reserve(all.size());
+    for (const auto& hole : all) {
+        if (!is_expected(hole)) continue;
+        holes.push_back(&hole);
+        expectations.push_back(to_expectation(hole));
+    }
     for (std::size_t attempt = 0; attempt <= holes.size(); ++attempt) {
         const auto made = expectations_.create_all(expectations);
         if (made) return {};
         const auto& [index, error] = made.error();
         const bool overlaps = error.code == EEXIST || error.code == EBUSY;
         if (!overlaps) return refused_expectation(error);
-        const auto& hole = holes[index];
+        const auto& hole = *holes[index];
         if (!hole.remote && hole.inside == hole.outside) {
             // No other port can be had for it: it is the one that its program listens on.
             return {
@@ -222,29 +227,16 @@ KernelAnswer Executor::expect(std::span<const Hole> all) {
     return {Kind::refused, {}, "an expectation between the same endpoints can't be removed"};
 }
 
-/// Media that ran ahead of its expectation made an ordinary entry; each of its packets would
-/// refresh that, and expectations are looked up for new flows only.
 Result<void> Executor::forget_early_media(const std::vector<Hole>& holes) {
     for (const auto& hole : holes) {
-        if (!hole.remote || hole.way == Way::direct) continue;
-        const Tuple there{hole.inside, *hole.remote, hole.transport};
-        if (hole.way == Way::hairpin) {
-            auto done = conntrack_.remove_if(
-                there, [&](const FlowEntry& flow) { return !is_hairpin(flow, hole); });
-            if (!done) return tl::unexpected(done.error());
-            continue;
-        }
-        const Tuple back{*hole.remote, hole.outside, hole.transport};
-        // An expected one by another port is left from a call that ended just before a restart.
-        const auto is_other = [&](const FlowEntry& flow) {
-            return !flow.expected || (flow.tuples != FlowTuples{there, back} &&
-                                      flow.tuples != FlowTuples{back, there});
-        };
-        for (const auto& tuple : {there, back}) {
-            if (auto done = conntrack_.remove_if(tuple, is_other); !done) {
-                return tl::unexpected(done.error());
-            }
-        }
+        auto done = daemon::forget_early_media(
+            hole, netfilter::FlowOrigin::expected,
+            [this](const auto& tuple, const auto& condition) -> Result<void> {
+                auto removed = conntrack_.remove_if(tuple, condition);
+                if (!removed) return tl::unexpected(removed.error());
+                return {};
+            });
+        if (!done) return done;
     }
     return {};
 }
@@ -317,17 +309,13 @@ std::vector<Error> Executor::take_over(const MediaTable& media, Knowledge knowle
         return faults;
     }
     // The last process may have ended between a change here and the state file, either way.
-    auto needed = needed_expectations(media, [](const Mapping&) { return true; });
-    const auto known = matches_of(needed);
-    for (const auto& expectation : *present) {
-        if (known.contains(expectation.match)) continue;
-        if (auto done = expectations_.remove(expectation); !done) faults.push_back(done.error());
+    const auto needed = needed_expectations(media);
+    for (const auto& stale : without(*present, needed)) {
+        if (auto done = expectations_.remove(stale); !done) faults.push_back(done.error());
     }
-    const auto there = matches_of(*present);
-    std::erase_if(needed, [&there](const Expectation& expectation) {
-        return there.contains(expectation.match);
-    });
-    if (auto done = expectations_.renew(needed); !done) faults.push_back(done.error());
+    if (auto done = expectations_.renew(without(needed, *present)); !done) {
+        faults.push_back(done.error());
+    }
     return faults;
 }
 
@@ -388,13 +376,9 @@ Result<void> Executor::put_again(const MediaTable& media) {
 
 /// Those that no call of ours has. If the state file does not tell, perhaps of calls that are up.
 Result<std::vector<Expectation>> Executor::unknown_expectations(const MediaTable& media) {
-    const auto known = matches_of(needed_expectations(media, [](const Mapping&) { return true; }));
     auto expectations = expectations_.dump();
     if (!expectations) return expectations;
-    std::erase_if(*expectations, [&known](const Expectation& expectation) {
-        return known.contains(expectation.match);
-    });
-    return expectations;
+    return without(*std::move(expectations), needed_expectations(media));
 }
 
 }  // namespace sipnat::daemon

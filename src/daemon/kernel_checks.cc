@@ -74,6 +74,26 @@ class MediaOwners {
     bool has_tcp_ = false;
 };
 
+/// The flow of a hairpin hole is between two of our outside endpoints, whoever opened it.
+bool is_hairpin(const FlowEntry& flow, const Hole& hole) {
+    const auto& [original, reply] = flow.tuples;
+    const bool opened_inside = original.source == hole.inside;
+    return (opened_inside ? reply : original).destination == hole.outside;
+}
+
+Result<void> remove_all(netfilter::Conntrack& conntrack, const netfilter::FlowFilter& filter,
+                        const std::function<bool(const FlowEntry&)>& condition) {
+    std::vector<FlowEntry> found;
+    auto listed = conntrack.for_each(filter, [&](const FlowEntry& flow) {
+        if (condition(flow)) found.push_back(flow);
+    });
+    if (!listed) return listed;
+    for (const auto& flow : found) {
+        if (auto done = conntrack.remove(flow); !done) return done;
+    }
+    return {};
+}
+
 }  // namespace
 
 KernelAnswer refused(const Error& error) {
@@ -119,10 +139,25 @@ std::optional<KernelAnswer> find_signalling_flow(std::span<const Hole> holes,
     return std::nullopt;
 }
 
-bool is_hairpin(const FlowEntry& flow, const Hole& hole) {
-    const auto& [original, reply] = flow.tuples;
-    const bool opened_inside = original.source == hole.inside;
-    return (opened_inside ? reply : original).destination == hole.outside;
+Result<void> forget_early_media(const Hole& hole, netfilter::FlowOrigin origin,
+                                const RemoveFlow& remove_if) {
+    if (!hole.remote || hole.way == Way::direct) return {};
+    const Tuple there{hole.inside, *hole.remote, hole.transport};
+    if (hole.way == Way::hairpin) {
+        return remove_if(there, [&](const FlowEntry& flow) { return !is_hairpin(flow, hole); });
+    }
+    const Tuple back{*hole.remote, hole.outside, hole.transport};
+    // The same flow, whoever opened it, has these two as its tuples. With expectations one by another
+    // port is left from a call that ended just before a restart.
+    const auto is_other = [&](const FlowEntry& flow) {
+        const bool is_ours = origin == netfilter::FlowOrigin::any || flow.expected;
+        return !is_ours ||
+               (flow.tuples != FlowTuples{there, back} && flow.tuples != FlowTuples{back, there});
+    };
+    for (const auto& tuple : {there, back}) {
+        if (auto done = remove_if(tuple, is_other); !done) return done;
+    }
+    return {};
 }
 
 Result<bool> has_heard(const Hole& hole, netfilter::Conntrack& conntrack) {
@@ -141,15 +176,8 @@ Result<void> delete_flows(netfilter::Conntrack& conntrack, std::span<const Media
     MediaOwners owners;
     for (const auto& media : ended)
         owners.add(media, 0);
-    std::vector<FlowEntry> found;
-    auto listed = conntrack.for_each(owners.filter(origin), [&](const FlowEntry& flow) {
-        if (!owners.of(flow).empty()) found.push_back(flow);
-    });
-    if (!listed) return listed;
-    for (const auto& flow : found) {
-        if (auto done = conntrack.remove(flow); !done) return done;
-    }
-    return {};
+    return remove_all(conntrack, owners.filter(origin),
+                      [&](const FlowEntry& flow) { return !owners.of(flow).empty(); });
 }
 
 Result<void> evict(netfilter::Conntrack& conntrack, std::span<const Hole> holes,
@@ -158,21 +186,15 @@ Result<void> evict(netfilter::Conntrack& conntrack, std::span<const Hole> holes,
     netfilter::FlowFilter filter;
     filter.origin = origin;
     for (const auto& hole : holes) {
-        senders.emplace(std::pair{hole.transport, hole.outside}, *hole.from);
+        // The last word on an endpoint counts.
+        senders.insert_or_assign({hole.transport, hole.outside}, *hole.from);
         if (hole.transport == Transport::tcp) filter.transport = std::nullopt;
     }
-    std::vector<FlowEntry> found;
-    auto listed = conntrack.for_each(filter, [&](const FlowEntry& flow) {
+    return remove_all(conntrack, filter, [&](const FlowEntry& flow) {
         const auto& original = flow.tuples.original;
         const auto sender = senders.find({original.transport, original.destination});
-        const bool is_others = sender != senders.end() && sender->second != original.source.address;
-        if (is_others) found.push_back(flow);
+        return sender != senders.end() && sender->second != original.source.address;
     });
-    if (!listed) return listed;
-    for (const auto& flow : found) {
-        if (auto done = conntrack.remove(flow); !done) return done;
-    }
-    return {};
 }
 
 Result<MediaCounts> count_packets(netfilter::Conntrack& conntrack,

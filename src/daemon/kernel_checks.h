@@ -1,6 +1,7 @@
 // What both modes ask the kernel before they open media, and do after it has ended.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <span>
@@ -25,8 +26,14 @@ namespace sipnat::daemon {
 [[nodiscard]] std::optional<KernelAnswer> find_signalling_flow(std::span<const Hole> holes,
                                                                netfilter::Conntrack& conntrack);
 
-/// The flow of a hairpin hole is between two of our outside endpoints, whoever opened it.
-[[nodiscard]] bool is_hairpin(const FlowEntry& flow, const Hole& hole);
+/// Deletes the flows with this tuple, in either direction, that the condition holds for.
+using RemoveFlow = std::function<Result<void>(
+    const Tuple& tuple, const std::function<bool(const FlowEntry&)>& condition)>;
+
+/// Media that ran ahead of this hole made an entry that knows nothing of it: each of its packets would
+/// refresh that, and expectations and maps are looked up for new flows only. `origin`: of the hole's own.
+[[nodiscard]] Result<void> forget_early_media(const Hole& hole, netfilter::FlowOrigin origin,
+                                              const RemoveFlow& remove_if);
 
 /// A flow of this outbound hole has packets from its remote endpoint.
 [[nodiscard]] Result<bool> has_heard(const Hole& hole, netfilter::Conntrack& conntrack);

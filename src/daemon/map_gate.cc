@@ -231,28 +231,14 @@ Result<std::vector<NatElement>> MapGate::stale_elements(const std::vector<Hole>&
     return stale;
 }
 
-/// Media that ran ahead of its maps made an ordinary entry; each of its packets would refresh that,
-/// and maps are looked up for new flows only.
 Result<void> MapGate::forget_early_media(const std::vector<Hole>& holes) {
     for (const auto& hole : holes) {
-        if (!hole.remote || hole.transport != Transport::udp || hole.way == Way::direct) continue;
-        const Tuple there{hole.inside, *hole.remote, hole.transport};
-        if (hole.way == Way::hairpin) {
-            auto done = kernel_->remove_if(
-                there, [&](const FlowEntry& flow) { return !is_hairpin(flow, hole); });
-            if (!done) return tl::unexpected(done.error());
-            continue;
-        }
-        const Tuple back{*hole.remote, hole.outside, hole.transport};
-        // The same flow, whoever opened it, has these two as its tuples.
-        const auto is_other = [&](const FlowEntry& flow) {
-            return flow.tuples != FlowTuples{there, back} && flow.tuples != FlowTuples{back, there};
-        };
-        for (const auto& tuple : {there, back}) {
-            if (auto done = kernel_->remove_if(tuple, is_other); !done) {
-                return tl::unexpected(done.error());
-            }
-        }
+        if (hole.transport != Transport::udp) continue;
+        auto done = daemon::forget_early_media(hole, netfilter::FlowOrigin::any,
+                                               [this](const auto& tuple, const auto& condition) {
+                                                   return kernel_->remove_if(tuple, condition);
+                                               });
+        if (!done) return done;
     }
     return {};
 }

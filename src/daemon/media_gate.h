@@ -35,11 +35,11 @@ class MediaGate : public Interface {
     [[nodiscard]] virtual KernelAnswer open_holes(const Decision& decision, std::uint32_t mark) = 0;
     /// What the kernel has removed already is no failure.
     [[nodiscard]] virtual Result<void> close_holes(std::span<const Hole> holes) = 0;
-    /// Makes each inbound hole what it is to be now. Those that could not be are as before, and named.
     struct Refused {
         Admission admission;
         Error error;
     };
+    /// Makes each inbound hole what it is to be now. Those that could not be are as before, and named.
     [[nodiscard]] virtual std::vector<Refused> admit(std::span<const Admission> admissions) = 0;
     /// Deletes the flows that somebody else than `from` began towards these inbound holes.
     [[nodiscard]] virtual Result<void> evict(std::span<const Hole> holes) = 0;

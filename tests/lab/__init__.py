@@ -10,6 +10,7 @@ sends, the server receives, compare, reply. Nothing waits for time to pass; ever
     ua          user agents, calls, a relaying server
     rtp         counted media
     audio       a call together with its media
+    local       two phones inside that meet at a server outside
     phones      baresip, linphone and kamailio
     transfer    REFER and Replaces
     tone        what a phone hears of another

@@ -12,29 +12,20 @@ was told, or deaf: once for a 183, and once for a 200 that names other ports.
 """
 
 from lab import sdp
+from lab.local import HAIRPIN, ROUTED, firewall, meeting
 from lab.rtp import Media, talk
-from lab.ua import Call, Relay, UserAgent, register
+from lab.ua import Call
 from lab.wait import wait_until
 
 NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 240
 
-HAIRPIN = '[nat]\nlocal_media = "hairpin"\n'
-ROUTED = '[nat]\nlocal_networks = [["192.168.77.0/24", "192.168.78.0/24"]]\n'
-
 
 def run(lab):
     lab.for_sipnat_only()
-    for host, config in (("neighbour", ROUTED), ("phone2", HAIRPIN)):
-        # In maps mode a firewall has to know by itself who may speak to whom inside.
-        is_open = lab.mode == "maps" and config == ROUTED
-        with lab.network("phone1", host, "server", config=config, firewall="open" if is_open else "restricted") as net:
-            relay = Relay(net["server"])
-            alice, bob = UserAgent(net["phone1"], "alice"), UserAgent(net[host], "bob")
-            for phone in (alice, bob):
-                register(phone, relay)
-            outrun(net, relay, alice, bob, gets_through=is_open or config == HAIRPIN)
-            net.gateway.assert_media_closed()
+    for way in (ROUTED, HAIRPIN):
+        with meeting(lab, way) as (net, relay, alice, bob):
+            outrun(net, relay, alice, bob, gets_through=way == HAIRPIN or firewall(lab, way) == "open")
 
 
 def outrun(net, relay, alice, bob, gets_through):

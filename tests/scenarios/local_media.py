@@ -11,27 +11,23 @@ at its outside endpoint, from which its media comes, too.
 import json
 
 from lab import sdp
+from lab.local import HAIRPIN, ROUTED, firewall
 from lab.rtp import Media, talk
 from lab.ua import Call, Relay, UserAgent, register
 
 NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 240
 
-GROUP = '[nat]\nlocal_networks = [["192.168.77.0/24", "192.168.78.0/24"]]\n'
-HAIRPIN = '[nat]\nlocal_media = "hairpin"\n'
-
 
 def run(lab):
-    # In maps mode a firewall has to know by itself who may speak to whom inside.
-    strict = {} if lab.mode == "maps" else {"firewall": "restricted"}
-    with lab.network("phone1", "phone2", "neighbour", "server", **strict) as net:
+    with lab.network("phone1", "phone2", "neighbour", "server", firewall=firewall(lab, ROUTED)) as net:
         talk_twice(net, "phone1", "phone2", 20000, direct=True)
         talk_twice(net, "phone1", "neighbour", 20020, direct=False)
         net.gateway.assert_media_closed()
-    with lab.network("phone1", "neighbour", "server", config=GROUP, **strict) as net:
+    with lab.network("phone1", "neighbour", "server", config=ROUTED.config, firewall=firewall(lab, ROUTED)) as net:
         talk_twice(net, "phone1", "neighbour", 20000, direct=True)
         net.gateway.assert_media_closed()
-    with lab.network("phone1", "phone2", "server", config=HAIRPIN, firewall="restricted") as net:
+    with lab.network("phone1", "phone2", "server", config=HAIRPIN.config, firewall="restricted") as net:
         talk_twice(net, "phone1", "phone2", 20000, direct=False)
         net.gateway.assert_media_closed()
 

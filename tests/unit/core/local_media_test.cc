@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
 #include <string>
 
 #include "lab.h"
@@ -22,6 +24,15 @@ const Talker kToBob{.uri = "sip:alice@203.0.113.10",
                     .tag = "s",
                     .peer_tag = "",
                     .call_id = "leg-2"};
+
+/// Carol, who calls the server from inside.
+Talker carol_at(const std::string& address, std::string_view call_id) {
+    auto carol = kAlice.with_call_id(call_id);
+    carol.uri = "sip:carol@" + address;
+    carol.host = address + ":5060";
+    carol.tag = "c";
+    return carol;
+}
 
 /// The lines of the body.
 std::string sdp_of(std::string_view text) {
@@ -128,6 +139,34 @@ TEST(LocalMedia, TheKernelIsAskedWhetherTheyAreNeighbours) {
                                    Neighbours{address("192.168.77.2"), address("192.168.77.3")}));
 }
 
+TEST(LocalMedia, TheKernelIsAskedAboutFewHostsOfOneMessage) {
+    Local call;
+    std::size_t most = 0;
+    std::set<IpAddress> asked;
+    call.gateway.kernel = [&](const Decision& decision) {
+        most = std::max(most, decision.neighbours.size());
+        for (const auto& hosts : decision.neighbours)
+            asked.insert(hosts.host);
+        if (decision.neighbours.empty()) return KernelAnswer{};
+        return KernelAnswer{
+            KernelAnswer::Kind::not_neighbours, {decision.neighbours.front().host, Port{}}, ""};
+    };
+    auto sdp = crlf("v=0\no=- 1 1 IN IP4 203.0.113.10\ns=-\nt=0 0\n");
+    for (int host = 1; host <= 20; ++host) {
+        const auto address = "10.0.0." + std::to_string(host);
+        const auto line =
+            call.gateway.line(address + ":5060", "203.0.113.1:" + std::to_string(2000 + host));
+        const auto id = "call " + std::to_string(host);
+        (void)line.out(carol_at(address, id).request("INVITE", 1, audio(address, 4000)));
+        sdp +=
+            "m=audio " + std::to_string(9998 + 2 * host) + " RTP/AVP 0\r\nc=IN IP4 203.0.113.1\r\n";
+    }
+    const auto offer = call.bob.in(kToBob.request("INVITE", 1, sdp));
+    EXPECT_EQ(sdp_of(offer.text), sdp);
+    EXPECT_EQ(most, 8U);
+    EXPECT_EQ(asked.size(), 8U);
+}
+
 TEST(LocalMedia, ARetransmissionReadsTheSame) {
     Local call;
     call.talk();
@@ -219,11 +258,7 @@ TEST(LocalMedia, AnotherPhonePicksUp) {
     call.talk();
     // Carol's own call to the server; its SDP comes to Alice in a re-INVITE.
     const auto carol = call.gateway.line("192.168.77.4:5060", "203.0.113.1:1026");
-    const Talker caller{.uri = "sip:carol@192.168.77.4",
-                        .host = "192.168.77.4:5060",
-                        .tag = "c",
-                        .peer_tag = "",
-                        .call_id = "pickup"};
+    const auto caller = carol_at("192.168.77.4", "pickup");
     const auto pickup = carol.out(caller.request("INVITE", 1, audio("192.168.77.4", 8000)));
     const auto moved = call.alice.in(kBob.request("INVITE", 2, sdp_of(pickup.text)));
     EXPECT_THAT(sdp_of(moved.text), HasSubstr("c=IN IP4 192.168.77.4"));
@@ -317,11 +352,7 @@ TEST(LocalMedia, AlsoWhereItMayBeMuxed) {
     Local call;
     call.ring();
     const auto carol = call.gateway.line("10.0.0.4:5060", "203.0.113.1:1026");
-    const Talker caller{.uri = "sip:carol@10.0.0.4",
-                        .host = "10.0.0.4:5060",
-                        .tag = "c",
-                        .peer_tag = "",
-                        .call_id = "other"};
+    const auto caller = carol_at("10.0.0.4", "other");
     const auto other = carol.out(caller.request("INVITE", 1, audio("10.0.0.4", 8000)));
     ASSERT_EQ(other.opened.front(), "audio 10.0.0.4:8000=203.0.113.1:10002 any");
     const auto sdp = sdp_of(call.invite.text) + "a=rtcp-mux\r\na=rtcp:10002\r\n";

@@ -160,19 +160,31 @@ TEST_F(MapGateTest, MediaThatRanAheadToAnotherInsideHostIsForgotten) {
     EXPECT_EQ(kernel->forgotten, (std::vector<Tuple>{{kInside, *out.remote, Transport::udp}}));
 }
 
-TEST(Hairpin, IsBetweenTwoOutsideEndpoints) {
+TEST(EarlyMedia, OfAHairpinIsWhatIsNotBetweenTwoOutsideEndpoints) {
     auto out = hole(kInside, kOutside);
     const auto there = endpoint("203.0.113.1:20002");
     const auto other = endpoint("192.168.77.3:4000");
+    out.remote = there;
+    out.way = Way::hairpin;
     const Tuple sent{kInside, there, Transport::udp};
     const Tuple returned{other, kOutside, Transport::udp};
-    FlowEntry flow;
-    flow.tuples = {sent, returned};
-    EXPECT_TRUE(is_hairpin(flow, out));
-    flow.tuples = {returned, sent};
-    EXPECT_TRUE(is_hairpin(flow, out)) << "opened by the other";
-    flow.tuples = {sent, {other, kInside, Transport::udp}};
-    EXPECT_FALSE(is_hairpin(flow, out)) << "its source is the inside one";
+    const auto is_early = [&](const FlowTuples& tuples) {
+        std::vector<bool> early;
+        const auto remove = [&](const Tuple& tuple, const auto& condition) -> Result<void> {
+            EXPECT_EQ(tuple, sent);
+            FlowEntry flow;
+            flow.tuples = tuples;
+            early.push_back(condition(flow));
+            return {};
+        };
+        EXPECT_TRUE(forget_early_media(out, netfilter::FlowOrigin::any, remove));
+        EXPECT_EQ(early.size(), 1U);
+        return early.front();
+    };
+    EXPECT_FALSE(is_early({sent, returned}));
+    EXPECT_FALSE(is_early({returned, sent})) << "opened by the other";
+    EXPECT_TRUE(is_early({sent, {other, kInside, Transport::udp}}))
+        << "its source is the inside one";
 }
 
 TEST_F(MapGateTest, AnAdmissionThatFailsIsNamed) {
