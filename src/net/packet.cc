@@ -166,10 +166,10 @@ void finish_tcp(const Tuple& tuple, std::span<std::uint8_t> segment) {
 
 /// A packet that may be fragmented needs an identification, and one with DF may have had none (RFC
 /// 6864 4.1; Linux sends 0). The transport's checksum differs from message to message.
-void allow_fragments(std::span<std::uint8_t> packet, std::size_t network_length) {
+void allow_fragments(std::span<std::uint8_t> packet, std::size_t checksum) {
     packet[kIpv4Flags] &= static_cast<std::uint8_t>(~kDontFragment);
     if (load_be16(packet, kIpv4Identification) != 0) return;
-    store_be16(packet, kIpv4Identification, load_be16(packet, network_length + kUdpChecksum));
+    store_be16(packet, kIpv4Identification, load_be16(packet, checksum));
 }
 
 void finish_ipv4(std::span<std::uint8_t> packet, std::size_t network_length) {
@@ -220,8 +220,8 @@ Result<std::vector<std::uint8_t>> with_payload(Bytes packet, const PacketView& v
         return result;
     }
     const bool may_fragment = (result[kIpv4Flags] & kDontFragment) == 0;
-    if (udp && !may_fragment && payload.size() > view.payload.size()) {
-        allow_fragments(result, view.network_length);
+    if (!may_fragment && payload.size() > view.payload.size()) {
+        allow_fragments(result, view.network_length + (udp ? kUdpChecksum : kTcpChecksum));
     }
     finish_ipv4(result, view.network_length);
     return result;

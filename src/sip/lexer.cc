@@ -1,6 +1,7 @@
 #include "sip/lexer.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace sipnat::sip {
 
@@ -108,6 +109,25 @@ tl::expected<HeaderLine, std::string_view> read_header(std::string_view text, st
     } while (end < text.size() && (text[end] == ' ' || text[end] == '\t'));
     at = end;
     return HeaderLine{name, trimmed(text, colon + 1, end)};
+}
+
+bool begins_like_sip(std::string_view line) {
+    constexpr std::string_view kProtocol = "SIP/";
+    const auto is_version = [kProtocol](std::string_view word) {
+        return equal_ignoring_case(word.substr(0, kProtocol.size()), kProtocol);
+    };
+    if (is_version(line)) return true;
+    const Span whole = trimmed(line, 0, line.size());
+    const auto last = line.substr(0, whole.end()).find_last_of(" \t");
+    return last != std::string_view::npos && is_version(line.substr(last + 1)) &&
+           is_token(line.substr(0, line.find_first_of(" \t")));
+}
+
+std::optional<std::uint32_t> parse_number(std::string_view digits) {
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+    return value;
 }
 
 }  // namespace sipnat::sip

@@ -121,4 +121,10 @@ struct HeaderLine {
 [[nodiscard]] tl::expected<HeaderLine, std::string_view> read_header(std::string_view text,
                                                                      std::size_t& at);
 
+/// This line, without its end, is a start line of some version of SIP.
+[[nodiscard]] bool begins_like_sip(std::string_view line);
+
+/// Only digits, fits 32 bits; leading zeros as many as there are (RFC 4475 3.1.1.1).
+[[nodiscard]] std::optional<std::uint32_t> parse_number(std::string_view digits);
+
 }  // namespace sipnat::sip

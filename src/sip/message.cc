@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <string>
 
 #include "sip/header_kind.h"
@@ -17,14 +16,6 @@ constexpr std::size_t kUsualHeaders = 24;  // one allocation for nearly all mess
 
 tl::unexpected<Error> malformed(std::string object, std::string_view cause) {
     return fail("read SIP message", std::move(object), std::string(cause));
-}
-
-/// Only digits, fits 32 bits; leading zeros as many as there are (RFC 4475 3.1.1.1).
-std::optional<std::uint32_t> parse_number(std::string_view digits) {
-    std::uint32_t value = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
-    return value;
 }
 
 struct StartLine {

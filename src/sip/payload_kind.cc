@@ -22,19 +22,6 @@ bool is_only_padding(std::string_view payload) {
     return std::ranges::all_of(payload, [](char c) { return c == '\0' || is(kBlank, c); });
 }
 
-/// `line` is the first one, without its end.
-bool begins_like_sip(std::string_view line) {
-    constexpr std::string_view kProtocol = "SIP/";
-    const auto is_version = [kProtocol](std::string_view word) {
-        return equal_ignoring_case(word.substr(0, kProtocol.size()), kProtocol);
-    };
-    if (is_version(line)) return true;
-    const Span whole = trimmed(line, 0, line.size());
-    const auto last = line.substr(0, whole.end()).find_last_of(" \t");
-    return last != std::string_view::npos && is_version(line.substr(last + 1)) &&
-           is_token(line.substr(0, line.find_first_of(" \t")));
-}
-
 }  // namespace
 
 PayloadKind classify(std::string_view payload) {

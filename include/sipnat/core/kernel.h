@@ -11,11 +11,14 @@
 // The kernel pairs the two by `inbound.nat == outbound.match.source` on one master.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "sipnat/net/address.h"
+#include "sipnat/net/tcp.h"
 
 namespace sipnat {
 
@@ -50,6 +53,22 @@ struct PacketCount {
     bool operator==(const PacketCount&) const = default;
 };
 
+/// What the kernel adds to the sequence numbers of one direction (struct nf_ct_seqadj): `before` up to and with
+/// `position`, which is the sender's own number, and `after` behind it. Acknowledgements get the reverse.
+struct SequenceShift {
+    SequenceNumber position{};
+    std::int32_t before = 0;
+    std::int32_t after = 0;
+
+    bool operator==(const SequenceShift&) const = default;
+};
+/// By FlowDirection.
+using SequenceShifts = std::array<SequenceShift, 2>;
+
+/// What a TCP connection's entry remembers for us (the helper's private data): NF_CT_HELPER's 32 bytes. What is
+/// in it, core/stream says.
+using StreamMemo = std::array<std::uint8_t, 32>;
+
 /// A conntrack entry as far as sipnat looks at it.
 struct FlowEntry {
     FlowTuples tuples;
@@ -59,6 +78,8 @@ struct FlowEntry {
     std::string helper;                  ///< empty: none
     std::optional<PacketCount> packets;  ///< nothing where they are not counted
     bool expected = false;               ///< it has a master: an expectation made it
+    StreamMemo memo{};                   ///< of a TCP flow with our helper
+    SequenceShifts shifts{};
 
     bool operator==(const FlowEntry&) const = default;
 };

@@ -32,7 +32,7 @@ struct PacketView {
 
 /// The packet with `payload` in the place of its own. IPv4 header checksum and UDP or TCP checksum
 /// are computed anew; a zero (absent) UDP checksum over IPv4 becomes a real one. DF is cleared when
-/// a UDP packet grows, since nobody told its sender that it would.
+/// a packet grows, since nobody told its sender that it would.
 /// Fails when the result would not fit a 16-bit length.
 [[nodiscard]] Result<std::vector<std::uint8_t>> with_payload(std::span<const std::uint8_t> packet,
                                                              const PacketView& view,

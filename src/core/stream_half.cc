@@ -1,0 +1,508 @@
+#include "core/stream_half.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sipnat {
+
+namespace {
+
+using Kind = SegmentVerdict::Kind;
+
+/// Messages whose ends are remembered one by one; of more the oldest is.
+constexpr std::size_t kMostPieces = 64;
+
+void pass(SegmentId id, StreamTurn& turn) {
+    turn.verdicts.push_back({id, Kind::pass, {}});
+}
+
+void drop(SegmentId id, StreamTurn& turn) {
+    turn.verdicts.push_back({id, Kind::drop, {}});
+}
+
+}  // namespace
+
+// --- places -------------------------------------------------------------------------------------
+
+void StreamHalf::begin(SequenceNumber first) {
+    *this = {};
+    mode_ = Mode::reading;
+    base_ = first;
+}
+
+void StreamHalf::resume(const Place& place, const SequenceShift& shift) {
+    *this = {};
+    mode_ = place.mode;
+    is_fresh_ = false;
+    is_unproven_ = true;
+    base_ = place.oldest;
+    resumes_at_ = place.boundary - place.oldest;
+    kernel_ = shift;
+}
+
+/// The predecessor had decided a message that the receiver may not have: if its sender sends that again, all of
+/// it, it is read again; if not, it was received, or its sender sends pieces of it, which pass. False if it is too
+/// late for either.
+bool StreamHalf::settle_resumption(Position begin, StreamTurn& turn) {
+    const auto boundary = *std::exchange(resumes_at_, std::nullopt);
+    const auto shifted_at = static_cast<Position>(kernel_.position - base_);
+    if (begin == 0 && boundary > 0) {
+        if (shifted_at >= 0 && kernel_.before != kernel_.after) {
+            // The message decides anew by how much.
+            const SequenceShift none{number_of(0), kernel_.before, kernel_.before};
+            if (!turn.host.shift(turn.direction, none)) return false;
+            kernel_ = none;
+        }
+    } else {
+        base_ = base_ + boundary;
+    }
+    shifted_at_ = static_cast<Position>(kernel_.position - base_);
+    total_ = edited(0);
+    out_begin_ = acked_ = shift_acked_at_ = total_;
+    return true;
+}
+
+StreamHalf::Place StreamHalf::place() const {
+    Place place{mode_, base_, base_};
+    if (resumes_at_) {
+        place.boundary = base_ + *resumes_at_;
+        return place;
+    }
+    const auto begin = decided_ - static_cast<Position>(unread_);
+    place.boundary = number_of(skip_ > 0 ? decided_ + static_cast<Position>(skip_) : begin);
+    const bool is_known = !pieces_.empty() && pieces_.front().begins_message;
+    place.oldest = is_known ? number_of(pieces_.front().begin) : place.boundary;
+    // Of a message that went on as far as it had come, nobody but this process knows the end.
+    if (unread_ > 0 && skip_ == 0) place.mode = Mode::passing;
+    return place;
+}
+
+StreamHalf::Position StreamHalf::position_of(SequenceNumber number) const {
+    return next_ + (number - number_of(next_));
+}
+
+StreamHalf::Position StreamHalf::edited(Position position) const {
+    return position + (position <= shifted_at_ ? kernel_.before : kernel_.after);
+}
+
+// --- segments -----------------------------------------------------------------------------------
+
+void StreamHalf::take(const TcpSegment& segment, SegmentId id, StreamTurn& turn) {
+    if (mode_ == Mode::unknown || mode_ == Mode::passing ||
+        (segment.payload.empty() && !segment.fin)) {
+        pass(id, turn);
+        return;
+    }
+    auto begin = position_of(segment.sequence);
+    if (resumes_at_) {
+        if (!settle_resumption(begin, turn)) {
+            lose_track(turn);
+            pass(id, turn);
+            return;
+        }
+        begin = position_of(segment.sequence);
+    }
+    const auto end = begin + static_cast<Position>(segment.payload.size());
+    // A probe of a closed window (RFC 9293 3.8.6.1): it comes again when there is room, and has to be answered
+    // meanwhile. Should it be taken after all: that byte is the first of a message, which is never edited.
+    const bool is_probe = is_window_closed_ && begin == next_ && end - begin == 1;
+    if (is_probe && message_.empty() && held_.empty() && !segment.fin) {
+        probe_ = segment.payload.front();
+        pass(id, turn);
+        return;
+    }
+    if (segment.urgent) stop_reading(turn);
+    Segment taken{begin, end, segment.fin, id, std::string(segment.payload), turn.now};
+    const bool is_known = end < next_ || (end == next_ && begin < end && !segment.fin);
+    if (is_known) {
+        take_known(std::move(taken), turn);
+    } else if (begin > next_) {
+        take_early(std::move(taken), turn);
+    } else {
+        take_new(std::move(taken), turn);
+    }
+}
+
+/// All of it has come before.
+void StreamHalf::take_known(Segment segment, StreamTurn& turn) {
+    if (segment.end <= released_) {
+        send(segment, segment.end, turn);
+    } else if (segment.begin < released_ && !segment.fin) {
+        send(segment, released_, turn);  // the rest waits in a segment that is held
+    } else {
+        hold(std::move(segment), turn);
+        release(turn);
+    }
+}
+
+void StreamHalf::take_early(Segment segment, StreamTurn& turn) {
+    const auto size = segment.bytes.size();
+    if (early_.size() >= kMostHeldSegments || early_bytes_ + size > kMostEarlyBytes) {
+        turn.host.note(StreamEvent::over_limit);
+        drop(segment.id, turn);
+        return;
+    }
+    const auto id = segment.id;
+    const auto begin = segment.begin;
+    const auto there = early_.find(begin);
+    if (there != early_.end() && there->second.end >= segment.end) {
+        drop(id, turn);
+        return;
+    }
+    if (there != early_.end()) {
+        drop(there->second.id, turn);
+        early_bytes_ -= there->second.bytes.size();
+        early_.erase(there);
+    }
+    early_bytes_ += size;
+    early_.emplace(begin, std::move(segment));
+}
+
+void StreamHalf::take_new(Segment segment, StreamTurn& turn) {
+    if (out_.size() + message_.size() + segment.bytes.size() > kMostUnacknowledged ||
+        held_.size() >= kMostHeldSegments) {
+        turn.host.note(StreamEvent::over_limit);
+        drop(segment.id, turn);
+        return;
+    }
+    append(segment);
+    bool is_last = segment.fin;
+    hold(std::move(segment), turn);
+    while (!early_.empty() && early_.begin()->first <= next_) {
+        auto node = early_.extract(early_.begin());
+        early_bytes_ -= node.mapped().bytes.size();
+        append(node.mapped());
+        is_last = is_last || node.mapped().fin;
+        hold(std::move(node.mapped()), turn);
+    }
+    decide(turn);
+    if (is_last) go_on_unread(message_.size() - unread_);  // nothing will complete it
+    release(turn);
+}
+
+/// What is new of it.
+void StreamHalf::append(const Segment& segment) {
+    is_unproven_ = false;
+    if (segment.end <= next_) return;
+    probe_.reset();
+    message_.append(segment.bytes, static_cast<std::size_t>(next_ - segment.begin));
+    next_ = segment.end;
+}
+
+/// In its place, unless one is there already that brings all of it.
+void StreamHalf::hold(Segment segment, StreamTurn& turn) {
+    const auto brings_it = [&](const Segment& other) {
+        return other.begin <= segment.begin && other.end >= segment.end &&
+               (other.fin || !segment.fin);
+    };
+    if (std::ranges::any_of(held_, brings_it)) {
+        drop(segment.id, turn);
+        return;
+    }
+    if (held_.size() >= kMostHeldSegments) {
+        turn.host.note(StreamEvent::over_limit);
+        drop(segment.id, turn);
+        return;
+    }
+    const auto place = std::ranges::upper_bound(held_, segment.begin, std::less{}, &Segment::begin);
+    held_.insert(place, std::move(segment));
+}
+
+// --- messages -----------------------------------------------------------------------------------
+
+void StreamHalf::decide(StreamTurn& turn) {
+    while (decide_one(turn)) {
+    }
+}
+
+/// False when there is nothing left that could be decided.
+bool StreamHalf::decide_one(StreamTurn& turn) {
+    const auto waiting = message_.size() - unread_;
+    if (waiting == 0) return false;
+    if (skip_ > 0 || mode_ == Mode::forwarding) {
+        const auto length = mode_ == Mode::forwarding ? waiting : std::min(skip_, waiting);
+        skip_ -= std::min(skip_, length);
+        put(length, std::string_view(message_).substr(unread_, length));
+        message_.erase(0, std::exchange(unread_, 0) + length);
+        return true;
+    }
+    using Found = sip::Frame::Kind;
+    const auto frame = framer_.next(message_);
+    switch (frame.kind) {
+        case Found::incomplete:
+            if (unread_ > 0) go_on_unread(waiting);
+            return false;
+        case Found::not_sip:
+        case Found::broken:
+            turn.host.note(is_fresh_ && frame.kind == Found::not_sip ? StreamEvent::not_sip
+                                                                     : StreamEvent::broken);
+            mode_ = Mode::forwarding;
+            return true;
+        case Found::too_long:
+            turn.host.note(StreamEvent::too_long);
+            is_fresh_ = false;
+            skip_ = frame.length - unread_;
+            return true;
+        case Found::blank:
+        case Found::message:
+            break;
+    }
+    const auto text = std::string_view(message_).substr(0, frame.length);
+    if (unread_ > 0 || frame.kind == Found::blank) {
+        put(frame.length - unread_, text.substr(unread_));
+    } else {
+        is_fresh_ = false;
+        const auto changed = turn.host.edit(turn.direction, text);
+        put(frame.length, changed ? std::string_view(*changed) : text);
+    }
+    message_.erase(0, frame.length);
+    unread_ = 0;
+    return true;
+}
+
+/// The next bytes of the message under way go on as they are; its end is still looked for.
+void StreamHalf::go_on_unread(std::size_t length) {
+    if (length == 0) return;
+    put(length, std::string_view(message_).substr(unread_, length));
+    unread_ += length;
+}
+
+/// The next `length` bytes become `text`.
+void StreamHalf::put(std::size_t length, std::string_view text) {
+    const auto more = static_cast<std::int64_t>(text.size()) - static_cast<std::int64_t>(length);
+    if (more != 0 && !unshifted_) unshifted_ = decided_;
+    const auto begin = decided_;
+    out_.append(text);
+    decided_ += static_cast<Position>(length);
+    total_ += more;
+    const bool goes_on = unread_ > 0 || skip_ > 0;
+    if (pieces_.empty() || (!goes_on && pieces_.size() < kMostPieces)) {
+        pieces_.push_back({begin, decided_ + total_, !goes_on});
+    } else {
+        pieces_.back().end = decided_ + total_;
+    }
+}
+
+// --- sending on ---------------------------------------------------------------------------------
+
+void StreamHalf::release(StreamTurn& turn) {
+    release_up_to(unshifted_ ? std::min(decided_, *unshifted_) : decided_, turn);
+    if (!unshifted_ || due_together().empty()) return;
+    const auto more = total_ - kernel_.after;
+    if (more != 0) {
+        if (acked_ < shift_acked_at_) return;
+        if (!shift_by(more, turn)) return;
+    }
+    unshifted_.reset();
+    release_up_to(decided_, turn);
+}
+
+/// In order, as far as they follow each other.
+void StreamHalf::release_up_to(Position limit, StreamTurn& turn) {
+    while (!held_.empty() && held_.front().begin <= released_ && held_.front().end <= limit) {
+        const auto segment = std::move(held_.front());
+        held_.pop_front();
+        if (segment.end < released_ ||
+            (segment.end == released_ && !segment.fin && segment.begin < segment.end)) {
+            drop(segment.id, turn);
+            continue;
+        }
+        released_ = segment.end;
+        send(segment, segment.end, turn);
+    }
+}
+
+/// The held segments that can go on once the kernel knows of the messages' new lengths.
+std::vector<const StreamHalf::Segment*> StreamHalf::due_together() const {
+    std::vector<const Segment*> due;
+    auto end = released_;
+    for (const auto& segment : held_) {
+        if (segment.begin > end || segment.end > decided_) break;
+        end = std::max(end, segment.end);
+        if (segment.begin < segment.end) due.push_back(&segment);
+    }
+    return due;
+}
+
+/// All of the change is put into one segment: growth where there is most room, shrinking where there is most to
+/// shrink. False if it can't be done.
+bool StreamHalf::shift_by(std::int64_t more, StreamTurn& turn) {
+    const auto due = due_together();
+    const auto length = [](const Segment* segment) { return segment->end - segment->begin; };
+    const auto* changed = more > 0 ? *std::ranges::min_element(due, std::less{}, length)
+                                   : *std::ranges::max_element(due, std::less{}, length);
+    Position at = std::max(changed->begin, released_);
+    for (const auto* segment : due) {
+        if (segment == changed) break;
+        at = std::max(at, segment->end);
+    }
+    const SequenceShift shift{number_of(at), kernel_.after, static_cast<std::int32_t>(total_)};
+    if (!turn.host.shift(turn.direction, shift)) {
+        turn.host.note(StreamEvent::refused);
+        lose_track(turn);
+        return false;
+    }
+    kernel_ = shift;
+    shifted_at_ = at;
+    shift_acked_at_ = edited(changed->end);
+    return true;
+}
+
+/// `segment` as far as `end`, with what there is to send between its ends.
+void StreamHalf::send(const Segment& segment, Position end, StreamTurn& turn) {
+    const auto first = edited(segment.begin);
+    const auto last = edited(end);
+    if (last <= acked_) {
+        pass(segment.id, turn);  // nobody reads it, but its sender needs the answer
+        return;
+    }
+    auto bytes = content(segment, first, last);
+    if (bytes == segment.bytes) {
+        pass(segment.id, turn);
+    } else {
+        turn.verdicts.push_back({segment.id, Kind::replace, std::move(bytes)});
+    }
+}
+
+/// What is before out_ the receiver has: anything will do.
+std::string StreamHalf::content(const Segment& segment, Position begin, Position end) const {
+    std::string bytes;
+    if (end <= begin) return bytes;
+    if (begin < out_begin_) {
+        bytes = segment.bytes.substr(0, static_cast<std::size_t>(out_begin_ - begin));
+        bytes.resize(static_cast<std::size_t>(out_begin_ - begin), '\0');
+        begin = out_begin_;
+    }
+    bytes.append(out_, static_cast<std::size_t>(begin - out_begin_),
+                 static_cast<std::size_t>(end - begin));
+    return bytes;
+}
+
+void StreamHalf::acknowledge(SequenceNumber number, std::uint16_t window, StreamTurn& turn) {
+    is_window_closed_ = window == 0;
+    if (mode_ == Mode::unknown || mode_ == Mode::passing) return;
+    const auto sent = edited(released_);
+    if (resumes_at_) return;
+    const auto acked = sent + (number - (base_ + sent));
+    if (acked > sent && probe_) {
+        take_probed_byte();
+    } else if (acked > sent + 1) {  // one more than all is its FIN
+        turn.host.note(StreamEvent::lost_track);
+        lose_track(turn);
+        return;
+    }
+    if (acked <= acked_) return;
+    acked_ = acked;
+    forget_acknowledged();
+    release(turn);
+}
+
+/// It has gone on, and the message that it begins will say so, too.
+void StreamHalf::take_probed_byte() {
+    message_.push_back(*std::exchange(probe_, std::nullopt));
+    ++next_;
+    ++released_;
+}
+
+void StreamHalf::forget_acknowledged() {
+    const auto size = std::min(acked_ - out_begin_, static_cast<Position>(out_.size()));
+    out_.erase(0, static_cast<std::size_t>(size));
+    out_begin_ += size;
+    while (!pieces_.empty() && pieces_.front().end <= acked_)
+        pieces_.pop_front();
+}
+
+// --- endings ------------------------------------------------------------------------------------
+
+void StreamHalf::expire(StreamTurn& turn) {
+    const auto is_over = [&](const Segment& segment) {
+        return segment.since + kLongestHold <= turn.now;
+    };
+    const bool is_late = std::ranges::any_of(
+        held_, [&](const Segment& segment) { return segment.end > decided_ && is_over(segment); });
+    if (is_late) {
+        turn.host.note(StreamEvent::late);
+        go_on_unread(message_.size() - unread_);
+        release(turn);
+    }
+    std::erase_if(held_, [&](const Segment& segment) {
+        if (!is_over(segment)) return false;
+        drop(segment.id, turn);
+        return true;
+    });
+    const auto dropped = std::erase_if(early_, [&](const auto& entry) {
+        const auto& segment = entry.second;
+        if (!is_over(segment)) return false;
+        early_bytes_ -= segment.bytes.size();
+        drop(segment.id, turn);
+        return true;
+    });
+    if (dropped > 0 && is_unproven_) {  // what is missing was sent on while nobody looked
+        turn.host.note(StreamEvent::lost_track);
+        lose_track(turn);
+    }
+}
+
+std::optional<Time> StreamHalf::next_due() const {
+    std::optional<Time> due;
+    const auto note = [&due](const Segment& segment) {
+        const auto end = segment.since + kLongestHold;
+        due = due ? std::min(*due, end) : end;
+    };
+    std::ranges::for_each(held_, note);
+    for (const auto& [begin, segment] : early_)
+        note(segment);
+    return due;
+}
+
+void StreamHalf::stop_reading(StreamTurn& turn) {
+    if (mode_ == Mode::unknown || resumes_at_) mode_ = Mode::passing;
+    if (mode_ != Mode::reading) return;
+    mode_ = Mode::forwarding;
+    decide(turn);
+    release(turn);
+}
+
+void StreamHalf::drop_held(StreamTurn& turn) {
+    for (const auto& segment : held_)
+        drop(segment.id, turn);
+    held_.clear();
+    for (const auto& [begin, segment] : early_)
+        drop(segment.id, turn);
+    early_.clear();
+    early_bytes_ = 0;
+}
+
+/// The kernel's numbers stand for what was sent on so far; all that comes passes by them. What is held comes again.
+void StreamHalf::lose_track(StreamTurn& turn) {
+    drop_held(turn);
+    mode_ = Mode::passing;
+    message_.clear();
+    out_.clear();
+    pieces_.clear();
+    unshifted_.reset();
+    unread_ = skip_ = 0;
+    decided_ = next_ = released_;
+}
+
+bool StreamHalf::is_done() const {
+    switch (mode_) {
+        case Mode::reading:
+            return false;
+        case Mode::forwarding:
+            return (out_.empty() || is_fresh_) && held_.empty() && early_.empty() && !unshifted_;
+        case Mode::unknown:
+        case Mode::passing:
+            break;
+    }
+    return true;
+}
+
+std::size_t StreamHalf::kept_bytes() const {
+    std::size_t bytes = message_.size() + out_.size() + early_bytes_;
+    for (const auto& segment : held_)
+        bytes += segment.bytes.size();
+    return bytes;
+}
+
+}  // namespace sipnat

@@ -1,0 +1,150 @@
+// One direction of a TCP connection. Positions count bytes from its beginning:
+//
+//     as sent       0 ────── released_ ────── decided_ ────── next_ ····· early segments
+//                   │ gone on    │ decided, held │ held, undecided │ a gap before them
+//     as edited     0 ── acked_ ─┴── out_ holds what is decided and not acknowledged
+//
+// A position as sent becomes one as edited by shift_, which is what the kernel has. Where the edited text is cut
+// into segments is therefore free: a segment carries what lies between its two ends as edited, whatever that is.
+// So one step of the kernel's does for all messages that go on together.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sipnat/core/stream.h"
+#include "sipnat/sip/framing.h"
+
+namespace sipnat {
+
+/// In which direction, for whom, and where verdicts go.
+struct StreamTurn {
+    FlowDirection direction{};
+    StreamHost& host;
+    std::vector<SegmentVerdict>& verdicts;
+    Time now{};
+};
+
+class StreamHalf {
+  public:
+    /// How much of it is understood.
+    enum class Mode : std::uint8_t {
+        unknown,     ///< no byte of it was seen, and no memo says anything: all passes
+        reading,     ///< messages are found and edited
+        forwarding,  ///< nothing new is looked at; what was edited is still sent again
+        passing,     ///< it went on without us: all passes
+    };
+
+    /// Where it stands, as a memo says it.
+    struct Place {
+        Mode mode = Mode::unknown;
+        SequenceNumber oldest{};  ///< the first message that may have to be sent again begins here
+        SequenceNumber boundary{};  ///< the first message that was not decided begins here
+    };
+
+    [[nodiscard]] Mode mode() const { return mode_; }
+    /// No message was found in it yet.
+    [[nodiscard]] bool is_fresh() const { return is_fresh_; }
+    /// The first byte has this number.
+    void begin(SequenceNumber first);
+    void resume(const Place& place, const SequenceShift& shift);
+    [[nodiscard]] Place place() const;
+
+    /// A segment of this direction, without SYN or RST.
+    void take(const TcpSegment& segment, SegmentId id, StreamTurn& turn);
+    /// What the receiver of this direction says: it has all before `number`, as edited.
+    void acknowledge(SequenceNumber number, std::uint16_t window, StreamTurn& turn);
+    void expire(StreamTurn& turn);
+    [[nodiscard]] std::optional<Time> next_due() const;
+    /// Nothing that comes from now on is looked at.
+    void stop_reading(StreamTurn& turn);
+    /// The connection was reset: what is held is sent again or never.
+    void drop_held(StreamTurn& turn);
+
+    /// Nothing of it has to be seen any more.
+    [[nodiscard]] bool is_done() const;
+    [[nodiscard]] std::size_t kept_bytes() const;
+    [[nodiscard]] std::size_t held_segments() const { return held_.size() + early_.size(); }
+
+  private:
+    using Position = std::int64_t;
+    struct Segment {
+        Position begin = 0;
+        Position end = 0;
+        bool fin = false;
+        SegmentId id{};
+        std::string bytes;
+        Time since{};
+    };
+    struct Piece {
+        Position begin = 0;  ///< as sent
+        Position end = 0;    ///< as edited
+        bool begins_message = true;
+    };
+
+    [[nodiscard]] Position position_of(SequenceNumber number) const;
+    [[nodiscard]] SequenceNumber number_of(Position position) const { return base_ + position; }
+    [[nodiscard]] Position edited(Position position) const;
+
+    [[nodiscard]] bool settle_resumption(Position begin, StreamTurn& turn);
+    void take_known(Segment segment, StreamTurn& turn);
+    void take_new(Segment segment, StreamTurn& turn);
+    void take_early(Segment segment, StreamTurn& turn);
+    void append(const Segment& segment);
+    void hold(Segment segment, StreamTurn& turn);
+    void decide(StreamTurn& turn);
+    [[nodiscard]] bool decide_one(StreamTurn& turn);
+    void go_on_unread(std::size_t length);
+    void put(std::size_t length, std::string_view text);
+    void release(StreamTurn& turn);
+    void release_up_to(Position limit, StreamTurn& turn);
+    [[nodiscard]] bool shift_by(std::int64_t more, StreamTurn& turn);
+    [[nodiscard]] std::vector<const Segment*> due_together() const;
+    void send(const Segment& segment, Position end, StreamTurn& turn);
+    [[nodiscard]] std::string content(const Segment& segment, Position begin, Position end) const;
+    void forget_acknowledged();
+    void take_probed_byte();
+    void lose_track(StreamTurn& turn);
+
+    Mode mode_ = Mode::unknown;
+    bool is_fresh_ = true;
+    SequenceNumber base_{};
+    std::optional<Position>
+        resumes_at_;  ///< the memo's boundary; until the first segment tells which place it is
+    bool is_unproven_ = false;  ///< nothing has come since that follows what the memo knows
+
+    SequenceShift kernel_{};  ///< as the kernel has it
+    Position shifted_at_ = 0;
+    Position shift_acked_at_ = 0;  ///< as edited: until then no other shift may take its place
+
+    Position next_ = 0;       ///< the first byte that has not come
+    Position decided_ = 0;    ///< all before it are in out_, or were
+    Position released_ = 0;   ///< all before it have been sent on
+    std::int64_t total_ = 0;  ///< by how much decided_ is further on as edited
+    std::optional<Position>
+        unshifted_;  ///< the first message that changed its length, and the kernel does not know
+
+    sip::Framer framer_;
+    std::string message_;     ///< what has come of the message under way
+    std::size_t unread_ = 0;  ///< bytes of message_ that have gone on as they were
+    std::size_t skip_ = 0;    ///< bytes to come of one that is too long
+
+    std::string out_;           ///< edited, not acknowledged
+    Position out_begin_ = 0;    ///< as edited
+    Position acked_ = 0;        ///< as edited
+    std::deque<Piece> pieces_;  ///< messages that are not acknowledged
+    bool is_window_closed_ = false;
+    std::optional<char> probe_;  ///< the byte at next_, sent on to probe a closed window
+
+    std::deque<Segment> held_;           ///< ascending; not before released_
+    std::map<Position, Segment> early_;  ///< beyond next_
+    std::size_t early_bytes_ = 0;
+};
+
+}  // namespace sipnat

@@ -1,0 +1,259 @@
+// Two TCP ends with a Stream and the kernel's sequence adjustment between them.
+//
+//     a.send(begin, end) ─► Stream::take ─► verdicts ─► kernel's shift ─► what b has received
+//     b's acknowledgement ─► Stream::take ─► kernel's shift back ─► what a knows to be there
+//
+// Everything is told: which bytes a segment carries, whether it comes to the gateway, whether it comes out at the other
+// end. The kernel's part is written from nf_ct_seq_adjust(), the receiver's from RFC 9293: neither knows the stream's code.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sipnat/core/stream.h"
+
+namespace sipnat::stream_lab {
+
+inline std::string replace_all(std::string text, std::string_view from, std::string_view to) {
+    for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+        text.replace(at, from.size(), to);
+    return text;
+}
+
+/// What becomes of each message here: one word gets longer, one shorter, one stays as long as it was.
+inline std::string edited(std::string_view message) {
+    auto text = replace_all(std::string(message), "10.0.0.2", "203.0.113.10");
+    text = replace_all(std::move(text), "198.51.100.20", "10.9.8.7");
+    return replace_all(std::move(text), "inside", "Inside");
+}
+
+/// One end: what it has to say, and what it has heard.
+struct End {
+    SequenceNumber first{};  ///< number of its first byte
+    std::string says;
+    std::int64_t acknowledged = 0;  ///< of what it says, as it was told
+    bool is_closed = false;         ///< its FIN was acknowledged
+
+    std::string heard;                    ///< in order, the other end's first byte on
+    std::map<std::int64_t, char> beyond;  ///< out of order
+    bool heard_end = false;
+    std::optional<std::int64_t> end_at{};  ///< where the FIN that came stands
+
+    void receive(std::int64_t at, std::string_view bytes, bool fin) {
+        for (std::size_t i = 0; i < bytes.size(); ++i) {
+            const auto place = at + static_cast<std::int64_t>(i);
+            if (place >= std::ssize(heard)) beyond.try_emplace(place, bytes[i]);
+        }
+        while (!beyond.empty() && beyond.begin()->first == std::ssize(heard)) {
+            heard += beyond.begin()->second;
+            beyond.erase(beyond.begin());
+        }
+        if (fin && !end_at) end_at = at + std::ssize(bytes);
+        heard_end = end_at && *end_at == std::ssize(heard);
+    }
+};
+
+enum class Fate : std::uint8_t { arrives, lost_before, lost_behind };
+
+class Lab : public StreamHost {
+  public:
+    Lab() {
+        restart_ends(static_cast<SequenceNumber>(1000), static_cast<SequenceNumber>(4000000000));
+    }
+    Lab(SequenceNumber first, SequenceNumber second) { restart_ends(first, second); }
+
+    /// SYN and SYN-ACK.
+    void connect() {
+        for (const auto direction : {FlowDirection::original, FlowDirection::reply}) {
+            TcpSegment segment;
+            segment.syn = true;
+            segment.sequence = from(direction).first + -1;
+            pass(direction, segment);
+        }
+    }
+
+    /// Bytes [begin, end) of what this direction's sender says, or others in their place; its FIN behind them. Fewer
+    /// verdicts than segments are normal: see held().
+    void send(FlowDirection direction, std::int64_t begin, std::int64_t end,
+              Fate fate = Fate::arrives, bool fin = false,
+              std::optional<std::string> bytes = std::nullopt) {
+        if (fate == Fate::lost_before) return;
+        const auto& sender = from(direction);
+        Packet packet;
+        packet.direction = direction;
+        packet.at = begin;
+        packet.fin = fin;
+        packet.bytes = bytes ? *bytes
+                             : sender.says.substr(static_cast<std::size_t>(begin),
+                                                  static_cast<std::size_t>(end - begin));
+        packet.fate = fate;
+        const auto id = static_cast<SegmentId>(++last_id_);
+        const auto& waiting = packets_.emplace(id, packet).first->second;
+        TcpSegment segment;
+        segment.sequence = sender.first + begin;
+        segment.ack = true;
+        segment.acknowledged = acknowledgement(direction);
+        segment.window = window;
+        segment.fin = fin;
+        segment.payload = waiting.bytes;
+        carry_out(stream.take(direction, segment, id, now, *this));
+    }
+
+    /// A bare acknowledgement by who hears this direction.
+    void acknowledge(FlowDirection direction, Fate fate = Fate::arrives) {
+        if (fate == Fate::lost_before) return;
+        const auto back = opposite(direction);
+        const auto number = acknowledgement(back);
+        TcpSegment segment;
+        segment.sequence = from(back).first + from(back).acknowledged;
+        segment.ack = true;
+        segment.acknowledged = number;
+        segment.window = window;
+        const auto before = last_id_;
+        pass(back, segment);
+        (void)before;
+        if (fate == Fate::arrives) hear_acknowledgement(direction, number);
+    }
+
+    void wait(std::chrono::milliseconds time) {
+        now += time;
+        const auto due = stream.next_due();
+        if (due && *due <= now) carry_out(stream.expire(now, *this));
+    }
+
+    /// Whatever is still to come comes, in segments of `size` bytes, again and again. False: it does not.
+    [[nodiscard]] bool finish(FlowDirection direction, std::int64_t size = 700) {
+        auto& sender = from(direction);
+        for (int round = 0; round < 400; ++round) {
+            const auto end = std::ssize(sender.says);
+            if (sender.acknowledged >= end) return true;
+            for (auto at = sender.acknowledged; at < end; at += size)
+                send(direction, at, std::min(end, at + size));
+            acknowledge(direction);
+            if (round > 20) wait(std::chrono::milliseconds(300));
+        }
+        return false;
+    }
+
+    [[nodiscard]] End& from(FlowDirection direction) {
+        return ends_[static_cast<std::size_t>(direction)];
+    }
+    /// What has arrived of this direction.
+    [[nodiscard]] const std::string& heard(FlowDirection direction) {
+        return from(opposite(direction)).heard;
+    }
+    [[nodiscard]] std::size_t held() const { return packets_.size(); }
+    [[nodiscard]] int count(StreamEvent event) const {
+        const auto found = events.find(event);
+        return found == events.end() ? 0 : found->second;
+    }
+    /// As a new process does: the kernel has the memo and the shifts.
+    void restart() {
+        const auto memo = stream.memo();
+        packets_.clear();
+        stream = Stream(memo, kernel);
+    }
+
+    std::optional<std::string> edit(FlowDirection direction, std::string_view message) override {
+        asked.push_back({direction, std::string(message)});
+        auto text = edited(message);
+        if (text == message) return std::nullopt;
+        return text;
+    }
+    bool shift(FlowDirection direction, const SequenceShift& shift) override {
+        if (refuses_shifts) return false;
+        auto& present = kernel.at(static_cast<std::size_t>(direction));
+        shifts.push_back(shift);
+        present = shift;
+        return true;
+    }
+    void note(StreamEvent event) override { ++events[event]; }
+
+    Stream stream;
+    SequenceShifts kernel{};
+    std::vector<SequenceShift> shifts;
+    std::vector<std::pair<FlowDirection, std::string>> asked;
+    std::map<StreamEvent, int> events;
+    std::vector<SegmentVerdict::Kind> given;  ///< verdicts so far
+    bool refuses_shifts = false;
+    std::uint16_t window = 500;
+    Time now{};
+
+  private:
+    struct Packet {
+        FlowDirection direction{};
+        std::int64_t at = 0;
+        std::string bytes;
+        bool fin = false;
+        Fate fate = Fate::arrives;
+    };
+
+    void restart_ends(SequenceNumber first, SequenceNumber second) {
+        ends_[0].first = first;
+        ends_[1].first = second;
+    }
+
+    /// What the sender of this direction acknowledges of the other, in the numbers of the text that it hears.
+    [[nodiscard]] SequenceNumber acknowledgement(FlowDirection direction) {
+        const auto& end = from(direction);
+        return from(opposite(direction)).first + std::ssize(end.heard) + (end.heard_end ? 1 : 0);
+    }
+
+    void pass(FlowDirection direction, const TcpSegment& segment) {
+        const auto id = static_cast<SegmentId>(++last_id_);
+        packets_.emplace(id, Packet{direction, 0, "", false, Fate::lost_behind});
+        carry_out(stream.take(direction, segment, id, now, *this));
+    }
+
+    /// nf_ct_seq_adjust(): after() compares in circles.
+    [[nodiscard]] std::int64_t adjusted(FlowDirection direction, std::int64_t at) {
+        const auto& shift = kernel.at(static_cast<std::size_t>(direction));
+        const auto number = from(direction).first + at;
+        return at + (number - shift.position > 0 ? shift.after : shift.before);
+    }
+
+    void hear_acknowledgement(FlowDirection direction, SequenceNumber number) {
+        const auto& shift = kernel.at(static_cast<std::size_t>(direction));
+        auto& sender = from(direction);
+        const auto is_behind = (number + -shift.before) - shift.position > 0;
+        const auto as_sent = number + -(is_behind ? shift.after : shift.before);
+        const auto acknowledged = as_sent - sender.first;
+        sender.is_closed = sender.is_closed || acknowledged > std::ssize(sender.says);
+        sender.acknowledged =
+            std::clamp<std::int64_t>(acknowledged, sender.acknowledged, std::ssize(sender.says));
+    }
+
+    void carry_out(const std::vector<SegmentVerdict>& verdicts) {
+        for (const auto& verdict : verdicts) {
+            given.push_back(verdict.kind);
+            const auto waiting = packets_.extract(verdict.id);
+            if (waiting.empty()) {
+                ++unknown_verdicts;
+                continue;
+            }
+            const auto& packet = waiting.mapped();
+            if (verdict.kind == SegmentVerdict::Kind::drop || packet.fate != Fate::arrives)
+                continue;
+            const bool is_replaced = verdict.kind == SegmentVerdict::Kind::replace;
+            from(opposite(packet.direction))
+                .receive(adjusted(packet.direction, packet.at),
+                         is_replaced ? verdict.payload : packet.bytes, packet.fin);
+        }
+    }
+
+  public:
+    int unknown_verdicts = 0;  ///< of segments that had one already, or never were
+
+  private:
+    std::array<End, 2> ends_;
+    std::map<SegmentId, Packet> packets_;  ///< without a verdict
+    std::uint64_t last_id_ = 0;
+};
+
+}  // namespace sipnat::stream_lab
