@@ -150,13 +150,15 @@ class Reader {
                              });
     }
 
-    void ports(const char* section, const char* name, std::vector<Port>& place) {
+    void ports(const char* section, const char* name, std::size_t fewest,
+               std::vector<Port>& place) {
         const auto* node = root_[section][name].node();
         if (node == nullptr) return;
         const auto full_name = std::string(section) + "." + name;
         const auto* array = node->as_array();
-        if (array == nullptr || array->empty() || array->size() > 16) {
-            fault(node, full_name + ": has to be a list of 1 to 16 ports");
+        if (array == nullptr || array->size() < fewest || array->size() > 16) {
+            fault(node,
+                  full_name + ": has to be a list of " + std::to_string(fewest) + " to 16 ports");
             return;
         }
         std::vector<Port> ports;
@@ -473,12 +475,15 @@ void read_queue(Reader& reader, QueueConfiguration& queue) {
 /// What only several settings together can get wrong.
 void check_together(Reader& reader, const Configuration& configuration) {
     const auto& range = configuration.settings.media_ports;
-    for (const auto port : configuration.udp_ports) {
-        if (port < range.low || port > range.high) continue;
-        const auto* node = reader.find("sip", "udp_ports");
-        if (node == nullptr) node = reader.find("nat", "media_ports");
-        reader.fault(node, "sip.udp_ports: " + std::to_string(number(port)) +
-                               " lies in nat.media_ports: media could take it");
+    for (const auto& [name, ports] : {std::pair("udp_ports", &configuration.udp_ports),
+                                      std::pair("tcp_ports", &configuration.tcp_ports)}) {
+        for (const auto port : *ports) {
+            if (port < range.low || port > range.high) continue;
+            const auto* node = reader.find("sip", name);
+            if (node == nullptr) node = reader.find("nat", "media_ports");
+            reader.fault(node, "sip." + std::string(name) + ": " + std::to_string(number(port)) +
+                                   " lies in nat.media_ports: media could take it");
+        }
     }
     if (is_beyond_last(configuration.queue)) {
         reader.fault(reader.find("queue", "first"), "queue.first: the last queue is over 65535");
@@ -515,8 +520,9 @@ Checked<Configuration> parse(const std::string& text, const std::string& file) {
     Configuration configuration;
     auto& settings = configuration.settings;
 
-    reader.section("sip", {"udp_ports", "on_malformed"});
-    reader.ports("sip", "udp_ports", configuration.udp_ports);
+    reader.section("sip", {"udp_ports", "tcp_ports", "on_malformed"});
+    reader.ports("sip", "udp_ports", 1, configuration.udp_ports);
+    reader.ports("sip", "tcp_ports", 0, configuration.tcp_ports);
     reader.choice<OnMalformed>("sip", "on_malformed",
                                {{"accept", OnMalformed::accept}, {"drop", OnMalformed::drop}},
                                settings.on_malformed);

@@ -11,11 +11,20 @@ namespace sipnat::control {
 
 namespace {
 
-Json packets_json(const Status& status) {
+using Counts = std::vector<std::pair<std::string, std::uint64_t>>;
+
+Json to_object(const Counts& counts) {
     auto object = Json::object();
-    for (const auto& [reason, count] : status.packets)
-        object[reason] = count;
+    for (const auto& [name, count] : counts)
+        object[name] = count;
     return object;
+}
+
+Counts read_counts(const Json& object) {
+    Counts counts;
+    for (const auto& [name, count] : object.items())
+        counts.emplace_back(name, count.get<std::uint64_t>());
+    return counts;
 }
 
 Status read(const Json& json) {
@@ -48,9 +57,10 @@ Status read(const Json& json) {
     json.at("unreachable_msrp").get_to(status.unreachable_msrp);
     json.at("other_family").get_to(status.other_family);
     json.at("registrations_over_limits").get_to(status.registrations_over_limits);
-    for (const auto& [reason, count] : json.at("packets").items()) {
-        status.packets.emplace_back(reason, count.get<std::uint64_t>());
-    }
+    json.at("tcp_ports").get_to(status.tcp_ports);
+    json.at("tcp_streams").get_to(status.tcp_streams);
+    status.tcp_events = read_counts(json.at("tcp_events"));
+    status.packets = read_counts(json.at("packets"));
     return status;
 }
 
@@ -85,7 +95,10 @@ std::string to_json(const Status& status) {
                  {"unreachable_msrp", status.unreachable_msrp},
                  {"other_family", status.other_family},
                  {"registrations_over_limits", status.registrations_over_limits},
-                 {"packets", packets_json(status)}};
+                 {"tcp_ports", status.tcp_ports},
+                 {"tcp_streams", status.tcp_streams},
+                 {"tcp_events", to_object(status.tcp_events)},
+                 {"packets", to_object(status.packets)}};
     if (status.expect_max) json["expect_max"] = *status.expect_max;
     return in_one_line(json);
 }
@@ -107,7 +120,10 @@ std::string to_text(const Status& status) {
         line("outside", outside);
     const bool maps = status.mode == "maps";
     line("signalling",
-         fmt::format("udp {}{}, queue {}, table {} {}{}", fmt::join(status.udp_ports, ", "),
+         fmt::format("udp {}{}{}, queue {}, table {} {}{}", fmt::join(status.udp_ports, ", "),
+                     status.tcp_ports.empty()
+                         ? ""
+                         : fmt::format(", tcp {}", fmt::join(status.tcp_ports, ", ")),
                      status.gateway_pbx ? " (with a PBX on the gateway)" : "", status.queues,
                      status.table, status.table_loaded ? "loaded" : "MISSING",
                      maps ? fmt::format(", {} mapped", status.signalling_mappings) : ""));
@@ -117,6 +133,13 @@ std::string to_text(const Status& status) {
     line("calls", std::to_string(status.calls));
     for (const auto& [reason, count] : status.packets) {
         line("messages", fmt::format("{} {}", count, reason));
+    }
+    if (!status.tcp_ports.empty()) {
+        auto streams = fmt::format("{} connections", status.tcp_streams);
+        for (const auto& [event, count] : status.tcp_events) {
+            if (count > 0) fmt::format_to(std::back_inserter(streams), ", {} {}", count, event);
+        }
+        line("tcp", streams);
     }
     if (status.queue_overruns + status.refused_verdicts > 0) {
         line("queue", fmt::format("{} overruns, {} refused verdicts", status.queue_overruns,

@@ -66,7 +66,7 @@ tl::unexpected<std::vector<std::string>> fault(const Error& error) {
 
 Daemon::Daemon(std::string config_file, config::Configuration configuration, ChosenMode mode,
                control::Server control, netfilter::Queue queue, Wiring wiring, KernelEvents events,
-               std::string boot)
+               std::optional<TcpStreams> streams, std::string boot)
     : config_file_(std::move(config_file)),
       configuration_(std::move(configuration)),
       mode_(std::move(mode)),
@@ -74,6 +74,7 @@ Daemon::Daemon(std::string config_file, config::Configuration configuration, Cho
       queue_(std::move(queue)),
       wiring_(std::move(wiring)),
       events_(std::move(events)),
+      streams_(std::move(streams)),
       boot_(std::move(boot)),
       state_file_(configuration_.paths.state, boot_),
       engine_(configuration_.settings),
@@ -97,10 +98,21 @@ tl::expected<Daemon, std::vector<std::string>> Daemon::start(
 
     auto events = listen(mode->mode);
     if (!events) return fault(events.error());
+    std::optional<TcpStreams> streams;
+    if (mode->mode == Mode::expectations) {
+        auto opened = TcpStreams::open();
+        if (!opened) return fault(opened.error());
+        streams = *std::move(opened);
+    }
 
     Daemon daemon(config_file, configuration, *std::move(mode), *std::move(control),
-                  *std::move(queue), *std::move(wiring), *std::move(events), *std::move(boot));
+                  *std::move(queue), *std::move(wiring), *std::move(events), std::move(streams),
+                  *std::move(boot));
     daemon.restore();
+    if (daemon.streams_) {
+        const auto queued = queue_streams(configuration.queue, netfilter::StreamQueueing::on);
+        if (!queued) return fault(queued.error());
+    }
     for (const auto& warning : warnings_of(daemon.mode_.mode, configuration)) {
         log(Level::warning, warning);
     }
@@ -248,6 +260,10 @@ Result<void> Daemon::run() {
         }
     }
     sd_notify(0, "STOPPING=1");
+    if (streams_) {
+        report(queue_streams(configuration_.queue, netfilter::StreamQueueing::off),
+               "let TCP pass without us");
+    }
     note_saved(state_file_.replace(engine_.save()), now_by_clock());
     report(state_file_.sync(), "save state");
     log(Level::notice, "stopped; table and running calls are left as they are");
@@ -260,11 +276,15 @@ Result<void> Daemon::serve_queue() {
     const auto now = now_by_clock();
     for (const auto& queued : *batch)
         handle(queued, now);
+    send_verdicts();
+    return {};
+}
+
+void Daemon::send_verdicts() {
     // On file before it is in effect: a packet whose verdict never comes is sent again.
     save_changes();
     report(queue_.flush(), "send verdicts");
     close_pending();
-    return {};
 }
 
 void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
@@ -280,13 +300,51 @@ void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
         queue_.accept(queued.id);
         return;
     }
-    wiring_.gate->begin_packet();
+    if (streams_ && view->tuple.transport == Transport::tcp) {
+        streams_->take(queued, *view, *found.flow, stream_turn(now));
+        return;
+    }
     const Packet packet{found.flow->tuples, found.flow->direction, found.flow->standing,
                         view->payload, found.flow->gateway};
-    const auto decision = decide(packet, found.flow->mark, now);
+    answer(queued, *view, judge(packet, found.flow->mark, now));
+}
+
+Decision Daemon::judge(const Packet& packet, std::uint32_t mark, Time now) {
+    wiring_.gate->begin_packet();
+    auto decision = decide(packet, mark, now);
     if (is_failure(decision.reason)) note_failure(packet, decision, now);
-    answer(queued, *view, decision);
     to_close_.insert(to_close_.end(), decision.close.begin(), decision.close.end());
+    return decision;
+}
+
+TcpStreams::Turn Daemon::stream_turn(Time now) {
+    return {queue_,
+            [this, now](const KnownFlow& flow, FlowDirection direction, std::string_view message) {
+                return edit(flow, direction, message, now);
+            },
+            [this, now](const std::string& text) { fault_log_.note(text, now); }, now};
+}
+
+/// A message over TCP. One that is not to arrive becomes as many empty lines, which everybody passes over (RFC 3261
+/// 7.5): without its bytes its sender would send it for ever.
+std::optional<std::string> Daemon::edit(const KnownFlow& flow, FlowDirection direction,
+                                        std::string_view message, Time now) {
+    const Packet packet{flow.tuples, direction, flow.standing, message, flow.gateway};
+    const auto decision = judge(packet, flow.mark, now);
+    if (decision.verdict == Verdict::drop) {
+        std::string lines(message.size(), '\n');
+        for (std::size_t at = 0; at + 1 < lines.size(); at += 2)
+            lines[at] = '\r';
+        return lines;
+    }
+    if (decision.edits.empty()) return std::nullopt;
+    return apply_edits(message, decision.edits);
+}
+
+void Daemon::expire_streams(Time now) {
+    if (!streams_ || !streams_->next_due() || *streams_->next_due() > now) return;
+    streams_->expire(stream_turn(now));
+    send_verdicts();
 }
 
 void Daemon::note_failure(const Packet& packet, const Decision& decision, Time now) {
@@ -318,17 +376,19 @@ void Daemon::answer(const netfilter::QueuedPacket& queued, const PacketView& vie
         queue_.drop(queued.id);
         return;
     }
+    netfilter::FlowChange change;
+    change.timeout = decision.flow_timeout;
     if (decision.edits.empty()) {
-        queue_.accept(queued.id, decision.flow_timeout);
+        queue_.accept(queued.id, change);
         return;
     }
     const auto changed =
         with_payload(queued.packet, view, apply_edits(view.payload, decision.edits));
     if (changed) {
-        queue_.accept(queued.id, *changed, decision.flow_timeout);
+        queue_.accept(queued.id, *changed, change);
     } else {
         log(Level::error, changed.error().text() + "; forwarded unchanged");
-        queue_.accept(queued.id, decision.flow_timeout);
+        queue_.accept(queued.id, change);
     }
 }
 
@@ -367,6 +427,7 @@ void Daemon::heed_ended_flows(Time now) {
             if (binding.inside != binding.outside) news.ended.push_back(binding.flow);
         }
     }
+    if (streams_) streams_->forget(news.ended, queue_);
     const auto needed = engine_.needed(news.ended);
     if (needed.empty()) return;
     missing_.insert(missing_.end(), needed.begin(), needed.end());
@@ -425,6 +486,7 @@ void Daemon::note_losses(Time now) {
 }
 
 void Daemon::run_timers(Time now) {
+    expire_streams(now);
     if (make_again_ <= now) make_flows(now);
     keep_up(now);
     note_losses(now);
@@ -585,6 +647,8 @@ void Daemon::report(Result<void> result, const char* what) {
 int Daemon::poll_timeout(Time now) const {
     auto due = std::min(keep_up_again_, look_again_);
     if (const auto engine_due = engine_.next_due()) due = std::min(due, *engine_due);
+    const auto streams_due = streams_ ? streams_->next_due() : std::nullopt;
+    if (streams_due) due = std::min(due, *streams_due);
     if (!state_fault_.empty()) due = std::min(due, save_again_);
     if (!missing_.empty()) due = std::min(due, make_again_);
     if (losses() != noted_) due = std::min(due, note_again_);
@@ -643,6 +707,12 @@ std::string Daemon::stats() const {
     auto stats = report_stats(engine_);
     stats.emplace_back("queue_overruns", queue_.overruns());
     stats.emplace_back("refused_verdicts", queue_.refused_verdicts());
+    stats.emplace_back("tcp_streams", streams_ ? streams_->size() : 0);
+    for (std::size_t i = 0; i < kStreamEvents; ++i) {
+        const auto event = static_cast<StreamEvent>(i);
+        stats.emplace_back(fmt::format("tcp_{}", to_text(event)),
+                           streams_ ? streams_->count(event) : 0);
+    }
     return control::to_json(stats);
 }
 
@@ -667,6 +737,15 @@ std::string Daemon::status() const {
     if (mode_.mode == Mode::maps) add_maps_status(status);
     for (const auto port : configuration_.udp_ports)
         status.udp_ports.push_back(number(port));
+    if (streams_) {
+        for (const auto port : configuration_.tcp_ports)
+            status.tcp_ports.push_back(number(port));
+        status.tcp_streams = streams_->size();
+        for (std::size_t i = 0; i < kStreamEvents; ++i) {
+            const auto event = static_cast<StreamEvent>(i);
+            status.tcp_events.emplace_back(to_text(event), streams_->count(event));
+        }
+    }
     status.gateway_pbx = configuration_.gateway_pbx;
     status.queues = queue_text(configuration_.queue);
     status.media_ports = fmt::format("{}-{}", number(range.low), number(range.high));

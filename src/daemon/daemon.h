@@ -9,6 +9,7 @@
 #include "daemon/log.h"
 #include "daemon/mode.h"
 #include "daemon/state_file.h"
+#include "daemon/tcp_streams.h"
 #include "sipnat/base/time.h"
 #include "sipnat/config/config.h"
 #include "sipnat/control/reload.h"
@@ -43,7 +44,7 @@ class Daemon {
 
     Daemon(std::string config_file, config::Configuration configuration, ChosenMode mode,
            control::Server control, netfilter::Queue queue, Wiring wiring, KernelEvents events,
-           std::string boot);
+           std::optional<TcpStreams> streams, std::string boot);
 
     void restore();
     void make_flows(Time now);
@@ -55,6 +56,12 @@ class Daemon {
     void learn_foreign_endpoints(Time now);
     [[nodiscard]] Result<void> serve_queue();
     void handle(const netfilter::QueuedPacket& queued, Time now);
+    [[nodiscard]] TcpStreams::Turn stream_turn(Time now);
+    [[nodiscard]] std::optional<std::string> edit(const KnownFlow& flow, FlowDirection direction,
+                                                  std::string_view message, Time now);
+    [[nodiscard]] Decision judge(const Packet& packet, std::uint32_t mark, Time now);
+    void send_verdicts();
+    void expire_streams(Time now);
     void note_failure(const Packet& packet, const Decision& decision, Time now);
     [[nodiscard]] Decision decide(const Packet& packet, std::uint32_t mark, Time now);
     void answer(const netfilter::QueuedPacket& queued, const PacketView& view,
@@ -88,6 +95,7 @@ class Daemon {
     netfilter::Queue queue_;
     Wiring wiring_;
     KernelEvents events_;
+    std::optional<TcpStreams> streams_;  ///< not of maps: there no TCP is queued
     std::string boot_;
     StateFile state_file_;
     Engine engine_;

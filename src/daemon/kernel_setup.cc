@@ -27,18 +27,22 @@ std::string as_nft_set(const Items& items, Text text) {
     std::string all;
     for (const auto& item : items)
         all += (all.empty() ? "" : ", ") + text(item);
-    return "{ " + all + " }";
+    return all.empty() ? "{}" : "{ " + all + " }";
+}
+
+std::string as_nft_set(const std::vector<Port>& ports) {
+    return as_nft_set(ports, [](Port port) { return std::to_string(number(port)); });
 }
 
 netfilter::RulesetVariable udp_ports(const config::Configuration& configuration) {
-    return {"udp_ports", as_nft_set(configuration.udp_ports,
-                                    [](Port port) { return std::to_string(number(port)); })};
+    return {"udp_ports", as_nft_set(configuration.udp_ports)};
 }
 
 Result<void> load_expectations(const config::Configuration& configuration) {
     const auto ports = udp_ports(configuration);
     const std::vector<netfilter::RulesetVariable> variables{
         ports,
+        {"tcp_ports", as_nft_set(configuration.tcp_ports)},
         {"gateway_ports", configuration.gateway_pbx ? ports.value : "{}"},
         {"queues", queue_text(configuration.queue)}};
     return netfilter::load_ruleset(configuration.paths.ruleset, variables);
@@ -93,6 +97,11 @@ Result<netfilter::Queue> open_queue(Mode mode, const config::QueueConfiguration&
                                                 : netfilter::FlowInformation::absent;
     settings.receive_buffer = queue.receive_buffer;
     return netfilter::Queue::open(settings);
+}
+
+Result<void> queue_streams(const config::QueueConfiguration& queue,
+                           netfilter::StreamQueueing streams) {
+    return netfilter::register_helpers(first_queue(queue), streams);
 }
 
 const char* table_of(Mode mode) {

@@ -10,6 +10,7 @@
 #include "sipnat/base/result.h"
 #include "sipnat/config/config.h"
 #include "sipnat/netfilter/expectation_limits.h"
+#include "sipnat/netfilter/helper.h"
 #include "sipnat/netfilter/port_forwards.h"
 #include "sipnat/netfilter/probe.h"
 #include "sipnat/netfilter/queue.h"
@@ -21,6 +22,10 @@ namespace sipnat::daemon {
 
 [[nodiscard]] Result<netfilter::Queue> open_queue(Mode mode,
                                                   const config::QueueConfiguration& queue);
+
+/// Whether TCP packets of SIP flows come to the queue, which must be open while they do.
+[[nodiscard]] Result<void> queue_streams(const config::QueueConfiguration& queue,
+                                         netfilter::StreamQueueing streams);
 
 /// Loads the mode's shipped table with what is configured, and removes the other mode's. The queue
 /// must be open, or packets of the first moment pass by it.

@@ -35,6 +35,17 @@ int check(const std::string& file) {
     return kGood;
 }
 
+/// For when sipnatd has died: nobody listens to the queue, and TCP packets that the kernel gives to it go on without
+/// their sequence numbers adjusted.
+int release(const std::string& file) {
+    const auto settings = config::load_with_environment(file);
+    const auto queue = settings ? settings->queue : config::QueueConfiguration{};
+    const auto done = daemon::queue_streams(queue, netfilter::StreamQueueing::off);
+    if (done) return kGood;
+    std::cerr << done.error().text() << "\n";
+    return kFault;
+}
+
 int run(const std::string& file) {
     const auto settings = config::load_with_environment(file);
     if (!settings) {
@@ -62,8 +73,11 @@ int main(int argc, char** argv) {
     std::string file = "/etc/sipnat/sipnat.toml";
     bool only_check = false;
     bool foreground = false;
+    bool only_release = false;
     app.add_option("--config", file, "the configuration file")->capture_default_str();
     app.add_flag("--check", only_check, "check the configuration and exit");
+    app.add_flag("--release", only_release,
+                 "let TCP pass without sipnatd, which has ended, and exit");
     app.add_flag("--foreground", foreground, "accepted, and means nothing: sipnatd never forks");
     app.set_version_flag("--version", SIPNAT_VERSION);
     try {
@@ -74,5 +88,6 @@ int main(int argc, char** argv) {
         app.exit(fault);
         return kUsage;
     }
+    if (only_release) return release(file);
     return only_check ? check(file) : run(file);
 }

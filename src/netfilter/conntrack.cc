@@ -100,6 +100,16 @@ Result<void> Conntrack::prolong(const Tuple& original, std::uint32_t seconds) {
     return {};
 }
 
+Result<void> Conntrack::shift(const Tuple& original, const SequenceShifts& shifts,
+                              const StreamMemo& memo) {
+    const auto sequence = impl_->socket.next_sequence();
+    encode_shift_flow(impl_->message, sequence, original, shifts, memo);
+    if (const auto failed = impl_->request(sequence)) {
+        return fail_errno("adjust sequence numbers of", original.text(), failed.value());
+    }
+    return {};
+}
+
 Result<void> Conntrack::remove(const Tuple& tuple) {
     const auto failed = impl_->remove(tuple, std::nullopt);
     if (failed && !is_gone(failed)) {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <new>
 
 #include "netfilter/tuple_codec.h"
+#include "sipnat/netfilter/helper.h"
 
 namespace sipnat::netfilter {
 namespace {
@@ -74,6 +76,25 @@ EntryObject make_entry(const FlowEntry& flow) {
     return owner;
 }
 
+void put_shift(nlmsghdr* message, std::uint16_t attribute, const SequenceShift& shift) {
+    put_nest(message, attribute, [&] {
+        mnl_attr_put_u32(message, CTA_SEQADJ_CORRECTION_POS,
+                         htonl(static_cast<std::uint32_t>(shift.position)));
+        mnl_attr_put_u32(message, CTA_SEQADJ_OFFSET_BEFORE,
+                         htonl(static_cast<std::uint32_t>(shift.before)));
+        mnl_attr_put_u32(message, CTA_SEQADJ_OFFSET_AFTER,
+                         htonl(static_cast<std::uint32_t>(shift.after)));
+    });
+}
+
+SequenceShift shift_in(const nlattr* nest) {
+    const auto parts = attributes_in<CTA_SEQADJ_MAX>(payload_of(nest));
+    const auto number = [&](int attribute) { return be32(parts[attribute]).value_or(0); };
+    return {static_cast<SequenceNumber>(number(CTA_SEQADJ_CORRECTION_POS)),
+            static_cast<std::int32_t>(number(CTA_SEQADJ_OFFSET_BEFORE)),
+            static_cast<std::int32_t>(number(CTA_SEQADJ_OFFSET_AFTER))};
+}
+
 std::optional<std::uint64_t> packets_in(const nlattr* counters) {
     return be64(attributes_in<CTA_COUNTERS_MAX>(payload_of(counters))[CTA_COUNTERS_PACKETS]);
 }
@@ -99,6 +120,36 @@ void encode_prolong_flow(Buffer& out, std::uint32_t sequence, const Tuple& origi
             begin(place, IPCTNL_MSG_CT_NEW, NLM_F_ACK, sequence, original.source.address.family());
         put_tuple(message, CTA_TUPLE_ORIG, original);
         mnl_attr_put_u32(message, CTA_TIMEOUT, htonl(timeout));
+        return message;
+    });
+}
+
+void put_memo(nlmsghdr* message, const StreamMemo& memo) {
+    put_nest(message, CTA_HELP, [&] {
+        mnl_attr_put_strz(message, CTA_HELP_NAME, std::string(kSignallingHelper).c_str());
+        mnl_attr_put(message, CTA_HELP_INFO, memo.size(), memo.data());
+    });
+}
+
+void encode_shift_flow(Buffer& out, std::uint32_t sequence, const Tuple& original,
+                       const SequenceShifts& shifts, const StreamMemo& memo) {
+    append_message(out, kRoom, [&](char* place) {
+        nlmsghdr* message =
+            begin(place, IPCTNL_MSG_CT_NEW, NLM_F_ACK, sequence, original.source.address.family());
+        put_tuple(message, CTA_TUPLE_ORIG, original);
+        put_shift(message, CTA_SEQ_ADJ_ORIG, shifts[0]);
+        put_shift(message, CTA_SEQ_ADJ_REPLY, shifts[1]);
+        put_memo(message, memo);
+        put_nest(message, CTA_PROTOINFO, [&] {
+            put_nest(message, CTA_PROTOINFO_TCP, [&] {
+                constexpr nf_ct_tcp_flags kLiberal{IP_CT_TCP_FLAG_BE_LIBERAL,
+                                                   IP_CT_TCP_FLAG_BE_LIBERAL};
+                for (const auto attribute :
+                     {CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, CTA_PROTOINFO_TCP_FLAGS_REPLY}) {
+                    mnl_attr_put(message, attribute, sizeof kLiberal, &kLiberal);
+                }
+            });
+        });
         return message;
     });
 }
@@ -171,7 +222,11 @@ std::optional<DecodedFlow> decode_flow(Bytes attributes) {
     flow.status = be32(parts[CTA_STATUS]).value_or(0);
     flow.mark = be32(parts[CTA_MARK]).value_or(0);
     flow.timeout = be32(parts[CTA_TIMEOUT]).value_or(0);
-    flow.helper = text_of(attributes_in<CTA_HELP_MAX>(payload_of(parts[CTA_HELP]))[CTA_HELP_NAME]);
+    const auto help = attributes_in<CTA_HELP_MAX>(payload_of(parts[CTA_HELP]));
+    flow.helper = text_of(help[CTA_HELP_NAME]);
+    const Bytes memo = payload_of(help[CTA_HELP_INFO]);
+    if (memo.size() == flow.memo.size()) std::ranges::copy(memo, flow.memo.begin());
+    flow.shifts = {shift_in(parts[CTA_SEQ_ADJ_ORIG]), shift_in(parts[CTA_SEQ_ADJ_REPLY])};
     const auto there = packets_in(parts[CTA_COUNTERS_ORIG]);
     const auto back = packets_in(parts[CTA_COUNTERS_REPLY]);
     if (there && back) flow.packets = {*there, *back};

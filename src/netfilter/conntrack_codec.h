@@ -25,12 +25,19 @@ void encode_create_flow(Buffer& out, std::uint32_t sequence, const FlowEntry& fl
 /// Without effect on anything but the timeout (kernel: ctnetlink_change_timeout).
 void encode_prolong_flow(Buffer& out, std::uint32_t sequence, const Tuple& original,
                          std::uint32_t timeout);
+/// Sets both directions' shifts and the helper's private data, and has the window tracking be liberal (kernel:
+/// ctnetlink_change_seq_adj, nfnl_cthelper_from_nlattr, nlattr_to_tcp).
+void encode_shift_flow(Buffer& out, std::uint32_t sequence, const Tuple& original,
+                       const SequenceShifts& shifts, const StreamMemo& memo);
 void encode_find_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple);
 /// With an id only that very entry.
 void encode_remove_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple,
                         std::optional<std::uint32_t> id);
 void encode_dump_flows(Buffer& out, std::uint32_t sequence, const FlowFilter& filter,
                        KernelFilter kernel);
+
+/// CTA_HELP with our helper's name and private data.
+void put_memo(nlmsghdr* message, const StreamMemo& memo);
 
 /// Reads the CTA_* attributes of an entry: a ctnetlink message's, or an NFQA_CT nest's, where a
 /// flow's first packet shows an entry without kConfirmed. Nothing if a tuple is missing or not of

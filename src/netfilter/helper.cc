@@ -29,7 +29,8 @@ std::string cause_of(int code) {
 
 }  // namespace
 
-Result<void> register_helpers(QueueNumber queue, std::span<const HelperScope> scopes) {
+Result<void> register_helpers(QueueNumber queue, StreamQueueing streams,
+                              std::span<const HelperScope> scopes) {
     auto socket = Socket::open(NETLINK_NETFILTER);
     if (!socket) {
         return in_context("register helpers", std::move(socket.error()));
@@ -40,7 +41,10 @@ Result<void> register_helpers(QueueNumber queue, std::span<const HelperScope> sc
              {std::pair(kSignallingHelper, kPrivateLength), std::pair(kMediaHelper, 0U)}) {
             const auto sequence = socket->next_sequence();
             message.clear();
-            encode_register_helper(message, sequence, {name, scope, queue, private_length});
+            const bool is_enabled = streams == StreamQueueing::on && name == kSignallingHelper &&
+                                    scope.transport == Transport::tcp;
+            encode_register_helper(message, sequence,
+                                   {name, scope, queue, private_length, is_enabled});
             if (const auto failed = socket->request(message, sequence)) {
                 return fail("register helper",
                             std::string(name) + "/" + std::string(to_text(scope.transport)),

@@ -11,6 +11,7 @@ struct HelperRegistration {
     HelperScope scope;
     QueueNumber queue{};
     std::uint32_t private_length = 0;  ///< bytes of a flow's private data that user space may set
+    bool is_enabled = false;           ///< packets of its flows are queued
 };
 
 void encode_register_helper(Buffer& out, std::uint32_t sequence,

@@ -72,7 +72,7 @@ struct Queue::Impl {
         const auto failed = socket.request(message, sequence, nullptr, [&](const nlmsghdr& stray) {
             if (stray.nlmsg_type == kPacketMessage && decode_packet(stray, packets[0])) {
                 count_gap(packets[0].id);
-                encode_accept(verdicts, packets[0].id, {}, std::nullopt);
+                encode_accept(verdicts, packets[0].id, {}, {});
                 verdict_done();
             }
         });
@@ -210,18 +210,17 @@ Result<std::span<const QueuedPacket>> Queue::receive_batch() {
     return std::span<const QueuedPacket>(impl_->packets.data(), impl_->filled);
 }
 
-void Queue::accept(PacketId id, std::optional<std::chrono::seconds> flow_timeout) {
-    encode_accept(impl_->verdicts, id, {}, flow_timeout);
+void Queue::accept(PacketId id, const FlowChange& change) {
+    encode_accept(impl_->verdicts, id, {}, change);
     impl_->verdict_done();
 }
 
-void Queue::accept(PacketId id, std::span<const std::uint8_t> packet,
-                   std::optional<std::chrono::seconds> flow_timeout) {
+void Queue::accept(PacketId id, std::span<const std::uint8_t> packet, const FlowChange& change) {
     if (packet.size() > kMaxPacket) {
         ++impl_->refused;
         packet = {};
     }
-    encode_accept(impl_->verdicts, id, packet, flow_timeout);
+    encode_accept(impl_->verdicts, id, packet, change);
     impl_->verdict_done();
 }
 

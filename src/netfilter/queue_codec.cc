@@ -59,18 +59,25 @@ void encode_bind_queue(Buffer& out, std::uint32_t sequence, QueueNumber queue,
     });
 }
 
-void encode_accept(Buffer& out, PacketId id, Bytes packet,
-                   std::optional<std::chrono::seconds> flow_timeout) {
+void encode_accept(Buffer& out, PacketId id, Bytes packet, const FlowChange& change) {
     if (packet.size() > kMaxPacket) {
         std::abort();  // an attribute's length has 16 bits
     }
-    append_message(out, 128 + packet.size(), [&](char* place) {
+    append_message(out, 256 + packet.size(), [&](char* place) {
         nlmsghdr* message = nfq_nlmsg_put(place, NFQNL_MSG_VERDICT, number(id.queue));
         nfq_nlmsg_verdict_put(message, static_cast<int>(id.number), NF_ACCEPT);
-        if (flow_timeout) {
+        if (change.timeout || change.memo || change.loses_helper) {
             put_nest(message, NFQA_CT, [&] {
-                mnl_attr_put_u32(message, CTA_TIMEOUT,
-                                 htonl(static_cast<std::uint32_t>(flow_timeout->count())));
+                if (change.timeout) {
+                    mnl_attr_put_u32(message, CTA_TIMEOUT,
+                                     htonl(static_cast<std::uint32_t>(change.timeout->count())));
+                }
+                if (change.loses_helper) {
+                    put_nest(message, CTA_HELP,
+                             [&] { mnl_attr_put_strz(message, CTA_HELP_NAME, ""); });
+                } else if (change.memo) {
+                    put_memo(message, *change.memo);
+                }
             });
         }
         if (!packet.empty()) {

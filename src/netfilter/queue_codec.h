@@ -14,8 +14,7 @@ void encode_bind_queue(Buffer& out, std::uint32_t sequence, QueueNumber queue,
 
 /// `packet` empty: unchanged; at most kMaxPacket bytes. Asks for no ACK; a refusal comes all the
 /// same.
-void encode_accept(Buffer& out, PacketId id, Bytes packet,
-                   std::optional<std::chrono::seconds> flow_timeout);
+void encode_accept(Buffer& out, PacketId id, Bytes packet, const FlowChange& change);
 void encode_drop(Buffer& out, PacketId id);
 
 /// Reads an NFQNL_MSG_PACKET into `out`. False if it has no id, or if libnetfilter_queue refuses an

@@ -69,6 +69,7 @@ struct MarkConfiguration {
 
 struct Configuration {
     std::vector<Port> udp_ports{Port{5060}};
+    std::vector<Port> tcp_ports{Port{5060}};  ///< may be none
     bool gateway_pbx = false;  ///< a PBX on the gateway itself: its flows are looked at as well
     Settings settings;
     ModeSetting mode = ModeSetting::automatic;

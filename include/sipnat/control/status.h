@@ -19,6 +19,9 @@ struct Status {
     std::string table;                  ///< "inet sipnat"
     std::vector<std::string> warnings;  ///< for the admin: what is wrong or dangerous right now
     std::vector<std::uint16_t> udp_ports;
+    std::vector<std::uint16_t> tcp_ports;  ///< none: TCP is not looked at
+    std::uint64_t tcp_streams = 0;         ///< connections that are followed
+    std::vector<std::pair<std::string, std::uint64_t>> tcp_events;
     bool gateway_pbx = false;  ///< SIP of the gateway itself is looked at as well
     std::string queues;        ///< "5060" or "5060-5063"
     std::string media_ports;

@@ -66,6 +66,12 @@ class Conntrack {
     /// ENOENT: none.
     [[nodiscard]] Result<void> prolong(const Tuple& original, std::uint32_t seconds);
 
+    /// What the kernel adds to the numbers of a TCP flow's directions from now on, all of it, and the memo with
+    /// it. Its window tracking takes them for granted from then on: that compares positions of two countings
+    /// (nf_ct_seq_offset). Code ENOENT: none.
+    [[nodiscard]] Result<void> shift(const Tuple& original, const SequenceShifts& shifts,
+                                     const StreamMemo& memo);
+
     /// Removes the entry with this tuple in either direction; one that is gone already is a
     /// success.
     [[nodiscard]] Result<void> remove(const Tuple& tuple);

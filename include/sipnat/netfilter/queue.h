@@ -54,6 +54,17 @@ struct QueuedPacket {
     bool first = false;  ///< the entry is not confirmed: it exists for this packet only
 };
 
+/// What a verdict does to the packet's entry, beside letting the packet go.
+struct FlowChange {
+    /// What is left of the entry's life, in whole seconds, also on a first packet; every later packet sets it
+    /// back to the flow's policy.
+    std::optional<std::chrono::seconds> timeout;
+    /// For the private data of our helper, which the flow has (nfnl_cthelper_from_nlattr).
+    std::optional<StreamMemo> memo;
+    /// The flow, which is confirmed, is queued no more on behalf of its helper (ctnetlink_change_helper).
+    bool loses_helper = false;
+};
+
 enum class WhenFull : std::uint8_t { accept, drop };
 
 /// Whether packets bring their conntrack entry along. `absent` is for kernels without the glue:
@@ -88,13 +99,13 @@ class Queue {
     /// next call.
     [[nodiscard]] Result<std::span<const QueuedPacket>> receive_batch();
 
-    /// Verdicts wait for flush(). `flow_timeout` sets what is left of the entry's life, in whole
-    /// seconds, also on a first packet; every later packet sets it back to the flow's policy.
-    void accept(PacketId id, std::optional<std::chrono::seconds> flow_timeout = std::nullopt);
+    /// Verdicts wait for flush().
+    void accept(PacketId id, const FlowChange& change = {});
     /// With these bytes, a whole IP packet, in its place; they are copied. More than kMaxPacket
-    /// cannot be handed over: the packet goes on unchanged and counts as a refused verdict.
-    void accept(PacketId id, std::span<const std::uint8_t> packet,
-                std::optional<std::chrono::seconds> flow_timeout = std::nullopt);
+    /// cannot be handed over: the packet goes on unchanged and counts as a refused verdict. Over TCP
+    /// any change of the flow beside a change of length makes the kernel adjust sequence numbers by
+    /// itself (nfqnl_recv_verdict), which with IPv6 it does wrong: have one of the two.
+    void accept(PacketId id, std::span<const std::uint8_t> packet, const FlowChange& change = {});
     void drop(PacketId id);
 
     /// Sends all verdicts. The packets go on, and first packets' entries are confirmed, before it
