@@ -134,9 +134,14 @@ table ip kernelhelper {
         type "sip" protocol udp;
         l3proto ip;
     }
+    ct helper siptcp {
+        type "sip" protocol tcp;
+        l3proto ip;
+    }
     chain prerouting {
         type filter hook prerouting priority filter;
         udp dport 5060 ct helper set "sip"
+        tcp dport 5060 ct helper set "siptcp"
     }
 }
 """
