@@ -60,30 +60,40 @@ class Connection:
                 self.ended = "closed"
         return self.received
 
-    def expect(self, stream: bytes, timeout: float = DEADLINE) -> None:
-        """Waits until it has brought as much; all of it, from its first byte on, has to be `stream`."""
-        wait_until(lambda: len(self.collect()) >= len(stream) or self.ended, f"{len(stream)} bytes over {self}", timeout,
-                   lambda: f"{len(self.received)} bytes, the last: {bytes(self.received[-200:])!r}; {self.ended or 'still open'}")
-        if self.received != stream:
-            raise AssertionError(f"over {self}: {difference(stream, bytes(self.received))}")
+    def expect(self, stream: bytes, *, after: int = 0, timeout: float = DEADLINE) -> None:
+        """Waits until it has brought as much; all of it, from the byte `after` on, has to be `stream`."""
+        deadline = time.monotonic() + timeout
+        while len(self.collect()) < after + len(stream) and not self.ended:
+            if not select.select([self.socket], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                break
+        got = bytes(self.received[after:])
+        if got != stream:
+            raise AssertionError(f"over {self}, which is {self.ended or 'open'}, {difference(stream, got)}")
 
     def wait_ended(self) -> str:
         return wait_until(lambda: self.collect() is not None and self.ended, f"the end of {self}")
 
     def messages(self) -> Iterator[bytes]:
-        """The next whole messages of what has been taken in. Empty lines before one are keepalives (RFC 5626 section 3.5.1)."""
-        while True:
-            while self.received.startswith(b"\r\n", self._framed):
-                self._framed += 2
-            head = self.received.find(b"\r\n\r\n", self._framed)
-            if head < 0:
-                return
-            length = int(Message.parse(bytes(self.received[self._framed:head + 4]))["Content-Length"])
-            end = head + 4 + length
-            if end > len(self.received):
-                return
-            begin, self._framed = self._framed, end
-            yield bytes(self.received[begin:end])
+        """The next whole messages of what has been taken in."""
+        while (found := self._frame(self._framed)):
+            begin, self._framed = found
+            yield bytes(self.received[begin:self._framed])
+
+    def message(self, after: int) -> bytes:
+        """Waits for the first message behind the byte `after`."""
+        found = wait_until(lambda: self.collect() is not None and self._frame(after), f"a message over {self}",
+                           state=lambda: f"{bytes(self.received[after:])!r}; {self.ended or 'still open'}")
+        return bytes(self.received[slice(*found)])
+
+    def _frame(self, begin: int) -> tuple[int, int] | None:
+        """The whole message from there on. Empty lines before it are keepalives (RFC 5626 section 3.5.1)."""
+        while self.received.startswith(b"\r\n", begin):
+            begin += 2
+        head = self.received.find(b"\r\n\r\n", begin)
+        if head < 0:
+            return None
+        end = head + 4 + int(Message.parse(bytes(self.received[begin:head + 4]))["Content-Length"])
+        return (begin, end) if end <= len(self.received) else None
 
     def close(self) -> None:
         self.ended = self.ended or "closed here"
@@ -164,6 +174,14 @@ class TcpAgent(Core):
         if to in self._aliases and not self._aliases[to].ended:
             return self._aliases[to]
         return self.connect(to)
+
+    def close(self) -> None:
+        """All of it, with FIN."""
+        for connection in self.connections:
+            connection.close()
+        for one in (self._listener, self._unused):
+            if one:
+                one.close()
 
     def send(self, message: Message | bytes, to: Endpoint) -> None:
         self.connection(to).send(message if isinstance(message, bytes) else message.encode())
