@@ -24,6 +24,7 @@ from typing import Iterable, NamedTuple
 
 from lab import netns
 from lab.endpoint import Endpoint
+from lab.tcp import difference
 from lab.topology import Node
 from lab.wait import DEADLINE, wait_until
 
@@ -137,9 +138,13 @@ class HandMade:
 
     def expect(self, stream: bytes, timeout: float = DEADLINE) -> None:
         """Waits until as much has arrived; all of it, from its first byte on, has to be `stream`."""
-        self._wait(lambda: len(self.received) >= len(stream), f"{len(stream)} bytes to arrive at {self}", timeout,
+        got = self.wait_received(len(stream), timeout)
+        assert got == stream, f"to {self} {difference(stream, got)}"
+
+    def wait_received(self, length: int, timeout: float = DEADLINE) -> bytes:
+        self._wait(lambda: len(self.received) >= length, f"{length} bytes to arrive at {self}", timeout,
                    lambda: f"{len(self.received)} bytes, the last: {bytes(self.received[-200:])!r}; {self.ended or 'still open'}")
-        assert self.received == stream, f"{self} got {bytes(self.received)!r} instead of {stream!r}"
+        return bytes(self.received)
 
     def wait_ended(self) -> str:
         return self._wait(lambda: self.ended, f"the end of the other's stream to {self}")
@@ -172,6 +177,8 @@ class HandMade:
         if destination != self.endpoint[1] or (self._peer and sender != self._peer):
             return
         flags = offset_flags & 0x3F
+        if self._peer_first is None and not flags & (SYN | RST):
+            return  # of an earlier connection
         data_at = begin + (offset_flags >> 12) * 4
         options = dict(_options(packet[begin + 20:data_at]))
         if flags & RST:

@@ -213,6 +213,18 @@ class TcpAgent(Core):
         return Incoming(message, connection.peer, raw)
 
 
+class Writer(Core):
+    """Writes the messages of an endpoint that segments are made for by hand."""
+
+    transport = "TCP"
+
+    def __init__(self, node: Node, user: str, port: int, *, domain: str = DOMAIN) -> None:
+        super().__init__(node, user, domain)
+        self.endpoint = (node.address, port)
+        self.contact = f"sip:{user}@{node.address}:{port};transport=tcp"
+        self.via = f"{node.address}:{port}"
+
+
 class EitherRelay(Relay):
     """A relay with both transports on one port. Requests leave over TCP where the URI says so."""
 

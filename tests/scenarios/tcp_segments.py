@@ -10,7 +10,7 @@ Also as the first of a connection, where it has yet to be seen that this is SIP.
 from lab import sdp, sip
 from lab.segments import HandMade, random_cuts
 from lab.sip import Message
-from lab.tcp import TcpAgent
+from lab.tcp import TcpAgent, Writer
 
 NEEDS = {"expectations"}
 TIMEOUT = 300
@@ -49,7 +49,7 @@ def back(net):
     options = phone.request("OPTIONS", phone.identity)
     phone.send(options, server.endpoint)
     server.accept()
-    bob = TcpAgent(net["server"], "bob", contact="sip:bob@203.0.113.10;transport=tcp", via="203.0.113.10")
+    bob = Writer(net["server"], "bob", 5060)
     contact = f"sip:alice@{server.peer[0]}:{server.peer[1]};transport=tcp"
     invite = bob.request("INVITE", contact, body=sdp.audio("203.0.113.10", 30000)).encode()
     wire = Wire(server, phone.connections[0])
@@ -130,14 +130,12 @@ class Wire:
 
 
 def invite_of(net, port):
-    address = net["phone1"].address
-    alice = TcpAgent(net["phone1"], "alice", contact=f"sip:alice@{address}:{port};transport=tcp", via=f"{address}:{port}")
-    return alice.request("INVITE", "sip:bob@203.0.113.10", body=sdp.audio(address, 20000, origin=address)).encode()
+    body = sdp.audio(net["phone1"].address, 20000)
+    return Writer(net["phone1"], "alice", port).request("INVITE", "sip:bob@203.0.113.10", body=body).encode()
 
 
 def requests(net):
-    address = net["phone1"].address
-    alice = TcpAgent(net["phone1"], "alice", contact=f"sip:alice@{address}:{PORT};transport=tcp", via=f"{address}:{PORT}")
+    alice = Writer(net["phone1"], "alice", PORT)
     return [alice.request("REGISTER", "sip:203.0.113.10", headers=[("Expires", "600")]).encode(),
             alice.request("OPTIONS", "sip:203.0.113.10").encode(),
             alice.request("MESSAGE", "sip:bob@203.0.113.10", body=b"192.168.77.2 says hello", headers=[("Content-Type", "text/plain")]).encode()]
