@@ -20,11 +20,11 @@ import socket
 import struct
 import sys
 import threading
-from typing import Iterable, NamedTuple
+from typing import Callable, Iterable, NamedTuple
 
 from lab import netns
 from lab.endpoint import Endpoint
-from lab.tcp import difference
+from lab.tcp import Connection, difference
 from lab.topology import Node
 from lab.wait import DEADLINE, wait_until
 
@@ -252,6 +252,44 @@ table ip handmade {{
     }}
 }}
 """)
+
+
+class Wire:
+    """One direction of a connection: from a hand-made end to an ordinary one."""
+
+    def __init__(self, hand_made: HandMade, connection: Connection) -> None:
+        self.hand_made = hand_made
+        self.connection = connection
+        self.at = 0
+        """Where the next byte stands."""
+        self._known: dict[bytes, bytes] = {}
+
+    def whole(self, message: bytes) -> bytes:
+        """What arrives of a message that is sent in one segment. It is sent at the first time of asking."""
+        if message not in self._known:
+            before = len(self.connection.collect())
+            self.at = self.hand_made.put_all(message, at=self.at)
+            self._known[message] = self.connection.message(before)
+        return self._known[message]
+
+    def carry(self, data: bytes, cuts: Iterable[int], wanted: bytes) -> None:
+        """A segment from each cut to the next; `wanted` and nothing else has to arrive."""
+        cuts = list(cuts)
+        self.arrives(wanted, lambda at: self.hand_made.put_all(data, cuts, at=at), f"{len(data)} bytes with cuts at {cuts[:20]}")
+
+    def arrives(self, wanted: bytes, send: Callable[[int], int], what: str) -> None:
+        """`send` is told where the next byte stands, and returns where the one after its own does."""
+        before = len(self.connection.collect())
+        self.at = send(self.at)
+        try:
+            self.connection.expect(wanted, after=before)
+        except AssertionError as fault:
+            raise AssertionError(f"{what}: {fault}") from None
+
+    def assert_acknowledged(self) -> None:
+        """All of it and nothing more."""
+        self.hand_made.wait_acknowledged(self.at)
+        assert self.hand_made.acknowledged == self.at, f"{self.hand_made} has sent {self.at} bytes, {self.hand_made.acknowledged} are acknowledged"
 
 
 def random_cuts(length: int, pieces: int, seed: int) -> list[int]:

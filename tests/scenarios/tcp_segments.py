@@ -8,7 +8,7 @@ Also as the first of a connection, where it has yet to be seen that this is SIP.
 """
 
 from lab import sdp, sip
-from lab.segments import HandMade, random_cuts
+from lab.segments import HandMade, Wire, random_cuts
 from lab.sip import Message
 from lab.tcp import TcpAgent, Writer
 
@@ -101,32 +101,6 @@ def several(wire, invite, others):
     stream, wanted = (messages + b"\r\n" + invite) * 3, (arriving + b"\r\n" + wire.whole(invite)) * 3
     for seed in range(10):
         wire.carry(stream, random_cuts(len(stream), 3 + len(stream) // 1000 + seed, seed), wanted)
-
-
-class Wire:
-    """From a hand-made end to an ordinary one."""
-
-    def __init__(self, hand_made, connection):
-        self.hand_made = hand_made
-        self.connection = connection
-        self.at = 0
-        self.known = {}
-
-    def whole(self, message):
-        """What arrives of a message that is sent in one segment; whatever the reason, that is what has to arrive of it ever after."""
-        if message not in self.known:
-            before = len(self.connection.collect())
-            self.at = self.hand_made.put_all(message, at=self.at)
-            self.known[message] = self.connection.message(before)
-        return self.known[message]
-
-    def carry(self, data, cuts, wanted):
-        before = len(self.connection.collect())
-        self.at = self.hand_made.put_all(data, cuts, at=self.at)
-        try:
-            self.connection.expect(wanted, after=before)
-        except AssertionError as fault:
-            raise AssertionError(f"{len(data)} bytes with cuts at {list(cuts)[:20]}: {fault}") from None
 
 
 def invite_of(net, port):
