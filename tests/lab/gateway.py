@@ -231,6 +231,18 @@ class SipnatArm(Arm):
         assert self.process
         self.process.kill_at(_is_verdict, cause)
 
+    def release(self) -> None:
+        """What the unit does once the daemon is gone, however: TCP is not queued any more."""
+        netns.run(self.program("sipnatd"), "--config", str(self.config), "--release", namespace=self.gateway.namespace,
+                  environment=self.environment)
+
+    def stats(self) -> dict:
+        return json.loads(self.control("stats", "--json"))
+
+    def tcp_events(self) -> dict[str, int]:
+        """What happened to TCP streams, by the daemon's names for it; zeros left out."""
+        return {name: count for name, count in json.loads(self.control("status", "--json"))["tcp_events"].items() if count}
+
     def reload(self) -> None:
         assert self.process
         self.process.signal(signal.SIGHUP)
