@@ -8,6 +8,9 @@ sends, the server receives, compare, reply. Nothing waits for time to pass; ever
     gateway     what runs in the gateway (nothing, the kernel's SIP helper, sipnatd), conntrack's state
     sip, sdp    messages with every byte under the scenario's control
     ua          user agents, calls, a relaying server
+    tcp         the same over TCP
+    translation what has to arrive of a stream of messages
+    segments    a TCP end that decides on every segment by itself
     rtp         counted media
     audio       a call together with its media
     local       two phones inside that meet at a server outside

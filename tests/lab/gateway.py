@@ -134,9 +134,14 @@ table ip kernelhelper {
         type "sip" protocol udp;
         l3proto ip;
     }
+    ct helper siptcp {
+        type "sip" protocol tcp;
+        l3proto ip;
+    }
     chain prerouting {
         type filter hook prerouting priority filter;
         udp dport 5060 ct helper set "sip"
+        tcp dport 5060 ct helper set "siptcp"
     }
 }
 """
@@ -225,6 +230,18 @@ class SipnatArm(Arm):
         """kill -9 when all is done for the packet of `cause()`, but that the kernel has yet to be told to let it go."""
         assert self.process
         self.process.kill_at(_is_verdict, cause)
+
+    def release(self) -> None:
+        """What the unit does once the daemon is gone, however: TCP is not queued any more."""
+        netns.run(self.program("sipnatd"), "--config", str(self.config), "--release", namespace=self.gateway.namespace,
+                  environment=self.environment)
+
+    def stats(self) -> dict:
+        return json.loads(self.control("stats", "--json"))
+
+    def tcp_events(self) -> dict[str, int]:
+        """What happened to TCP streams, by the daemon's names for it; zeros left out."""
+        return {name: count for name, count in json.loads(self.control("status", "--json"))["tcp_events"].items() if count}
 
     def reload(self) -> None:
         assert self.process

@@ -73,7 +73,7 @@ class Lab:
     def needs_of(self, module: ModuleType) -> set[str]:
         """A scenario's NEEDS, as this arm and this mode have them."""
         if self.arm != "sipnat":
-            return module.NEEDS - DAEMONS_OWN
+            return module.NEEDS - DAEMONS_OWN - {"expectations"}
         if self.mode == "maps" and module.NEEDS & DAEMONS_OWN:
             return module.NEEDS - DAEMONS_OWN | {"maps"}
         return module.NEEDS

@@ -118,6 +118,14 @@ def sent_by(via: str) -> Endpoint:
     return found.group(1), int(found.group(2) or 5060)
 
 
+def transport(via: str) -> str:
+    """A Via's: UDP, TCP."""
+    found = re.match(r"SIP\s*/\s*2\.0\s*/\s*(\w+)", via)
+    if not found:
+        raise AssertionError(f"no transport in Via: {via}")
+    return found.group(1).upper()
+
+
 def parameter(value: str, name: str) -> str | None:
     """A header parameter, "" if it has no value, None if it is not there. Parameters inside <> are the URI's, not it."""
     outside = re.sub(r"<[^>]*>", "", value)

@@ -76,6 +76,14 @@ class Node:
         made.bind((self.address if address is None else address, port))
         return self.network.closing(made)
 
+    def tcp_socket(self, port: int) -> socket.socket:
+        """A TCP socket on this host's address, yet to connect or to listen."""
+        with netns.inside(self.namespace):
+            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((self.address, port))
+        return self.network.closing(made)
+
     def run(self, *command: str, stdin: str | None = None, check: bool = True, timeout: float = 60) -> str:
         return netns.run(*command, namespace=self.namespace, stdin=stdin, check=check, timeout=timeout)
 
@@ -93,11 +101,11 @@ class Network:
                  forward_sip_to: str | None = None, capture: bool = True, media_mark: int = 0) -> None:
         """
         nat: "masquerade", "snat" or "route" (none: the outside hosts have routes to the inside networks).
-        firewall: "open", or "restricted": the gateways forward new flows from the phones to UDP port 5060 outside, and
-            otherwise only what conntrack calls established or related.
+        firewall: "open", or "restricted": the gateways forward new flows from the phones to port 5060 outside, over UDP and TCP,
+            and otherwise only what conntrack calls established or related.
         media_mark: the bit of the ct mark by which a restricted firewall knows sipnatd's media in maps mode, where
             nothing is related.
-        forward_sip_to: a host of the LAN that gets what reaches the gateway's UDP port 5060 from outside (an inside PBX).
+        forward_sip_to: a host of the LAN that gets what reaches the gateway's port 5060 from outside, over UDP and TCP (an inside PBX).
         """
         self.prefix = prefix
         self.work = work
@@ -146,6 +154,11 @@ class Network:
         self._captures.append(process)
         wait_until(lambda: "listening on" in process.output(), f"tcpdump on {node}", state=process.output)
         return path
+
+    def impair(self, *netem: str) -> None:
+        """Has every host and every gateway send its packets through netem(8) with these arguments. Needs "netem"."""
+        for node, interface, _ in self._attachments():
+            node.run("tc", "qdisc", "add", "dev", interface, "root", "netem", *netem)
 
     def _build(self) -> None:
         switch = f"{self.prefix}-switch"
@@ -208,7 +221,8 @@ class Network:
         allowed: list[str] = []
         if self.firewall == "restricted":
             policy = "drop"
-            allowed = ["ct state established,related accept", 'iifname "lan*" oifname "wan0" udp dport 5060 accept']
+            allowed = ["ct state established,related accept",
+                       *(f'iifname "lan*" oifname "wan0" {protocol} dport 5060 accept' for protocol in ("udp", "tcp"))]
             if self.media_mark:
                 allowed += ["ct status dnat accept", f"ct mark and {self.media_mark} == {self.media_mark} accept"]
         source_nat = {
@@ -218,7 +232,8 @@ class Network:
         }[self.nat]
         destination_nat = []
         if self.forward_sip_to and gateway == "gateway":
-            destination_nat = [f'iifname "wan0" udp dport 5060 dnat to {HOSTS[self.forward_sip_to].address}']
+            destination_nat = [f'iifname "wan0" {protocol} dport 5060 dnat to {HOSTS[self.forward_sip_to].address}'
+                               for protocol in ("udp", "tcp")]
         chains = [
             ("forward", f"type filter hook forward priority 0; policy {policy};", allowed),
             ("prerouting", "type nat hook prerouting priority -100;", destination_nat),

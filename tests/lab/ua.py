@@ -2,7 +2,7 @@
 
 They follow RFC 3261 where a gateway can tell the difference: a response goes to the address that the packet came from
 and the port that the top Via names (rport if asked), a request within a dialog goes to the route set, else the Contact.
-A message that does not arrive is sent again, as any user agent does over UDP.
+A message that does not arrive is sent again, as any user agent does over UDP. Over TCP: lab.tcp.
 """
 
 import itertools
@@ -10,6 +10,7 @@ import re
 import select
 import socket
 import time
+from collections import deque
 from dataclasses import replace
 from typing import Callable, NamedTuple
 
@@ -19,6 +20,8 @@ from lab.sip import Message, REASONS
 from lab.topology import Node
 from lab.wait import DEADLINE
 
+DOMAIN = "203.0.113.10"
+"""Everybody's, by default: the host "server"."""
 T1 = 1.0
 """Seconds until the first retransmission, twice that until the next, at most four times. Twice the RFC's, for emulation."""
 
@@ -51,22 +54,32 @@ def same(sent: Message) -> Matcher:
     return lambda message: key(message) == key(sent)
 
 
-class UserAgent:
-    """One SIP endpoint on a UDP socket."""
+class Core:
+    """What user agents have in common whatever they send over: messages, and waiting for them.
 
-    def __init__(self, node: Node, user: str, *, port: int = 5060, domain: str = "203.0.113.10", contact: str | None = None,
-                 via: str | None = None, sends_from: int | None = None) -> None:
-        """`contact` is the Contact's URI, `via` the sent-by; by default both name the socket's own endpoint. With
-        `sends_from` all messages leave from a second socket, on that port; it listens on both."""
+    A transport's class has:
+
+        transport   its name in Via
+        interval    seconds until a message that did not arrive is sent again; none if the transport sees to that
+        contact     the Contact's URI
+        via         the sent-by
+        send()
+        _sockets()  what to wait for
+        _read()     what has arrived on one of these
+    """
+
+    transport: str
+    interval: float | None = None
+    endpoint: Endpoint
+    contact: str
+    via: str
+
+    def __init__(self, node: Node, user: str, domain: str) -> None:
         self.node = node
         self.user = user
-        self.endpoint: Endpoint = (node.address, port)
         self.identity = f"sip:{user}@{domain}"
-        self.contact = contact or f"sip:{user}@{node.address}:{port}"
-        self.via = via or f"{node.address}:{port}"
-        self.socket: socket.socket = node.udp_socket(port)
-        self.sender = self.socket if sends_from is None else node.udp_socket(sends_from)
         self.ignored: list[str] = []
+        self._arrived: deque[Incoming] = deque()
 
     def __str__(self) -> str:
         return f"{self.user} at {self.endpoint[0]}:{self.endpoint[1]}"
@@ -79,7 +92,7 @@ class UserAgent:
         number = next(_serial)
         contact = [("Contact", f"<{self.contact}>")] if method in _WITH_CONTACT else []
         return Message(f"{method} {uri} SIP/2.0", [
-            ("Via", f"SIP/2.0/UDP {self.via};branch={branch or f'z9hG4bK-{self.user}-{number}'}"),
+            ("Via", f"SIP/2.0/{self.transport} {self.via};branch={branch or f'z9hG4bK-{self.user}-{number}'}"),
             ("Max-Forwards", "70"),
             ("From", from_ or f"<{self.identity}>;tag={self.user}-{number}"),
             ("To", to or f"<{uri}>"),
@@ -113,11 +126,13 @@ class UserAgent:
     # Transport
 
     def send(self, message: Message | bytes, to: Endpoint) -> None:
-        data = message if isinstance(message, bytes) else message.encode()
-        try:
-            self.sender.sendto(data, to)
-        except ConnectionRefusedError:  # an ICMP error about an earlier datagram
-            self.sender.sendto(data, to)
+        raise NotImplementedError
+
+    def _sockets(self) -> list[socket.socket]:
+        raise NotImplementedError
+
+    def _read(self, readable: socket.socket) -> list[Incoming]:
+        raise NotImplementedError
 
     def expect(self, wanted: Matcher, what: str, timeout: float = DEADLINE) -> Incoming:
         """The next message that `wanted` accepts. Others, such as retransmissions of earlier ones, are passed over."""
@@ -128,23 +143,21 @@ class UserAgent:
 
     def _receive(self, wanted: Matcher, deadline: float) -> Incoming | None:
         while True:
-            ready, _, _ = select.select([self.socket, self.sender], [], [], max(0.0, deadline - time.monotonic()))
+            while self._arrived:
+                incoming = self._arrived.popleft()
+                if wanted(incoming.message):
+                    return incoming
+                self.ignored.append(incoming.message.start)
+            ready, _, _ = select.select(self._sockets(), [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 return None
-            try:
-                data, source = ready[0].recvfrom(65536)
-            except ConnectionRefusedError:
-                continue
-            message = Message.parse(data)
-            if wanted(message):
-                return Incoming(message, source, data)
-            self.ignored.append(message.start)
+            self._arrived.extend(self._read(ready[0]))
 
-    def deliver(self, message: Message, to: Endpoint, receiver: "UserAgent", *, sent_already: bool = False,
+    def deliver(self, message: Message, to: Endpoint, receiver: "Core", *, sent_already: bool = False,
                 timeout: float = DEADLINE) -> Incoming:
         """Sends, and sends again, until `receiver` has it. Returns it as it arrived there."""
         give_up = time.monotonic() + timeout
-        interval = T1
+        interval = self.interval or timeout
         while True:
             if not sent_already:
                 self.send(message, to)
@@ -157,9 +170,44 @@ class UserAgent:
                                      f"passed over: {receiver.ignored or 'nothing'}")
             interval = min(interval * 2, 4 * T1)
 
-    def reply(self, request: Incoming, response: Message, receiver: "UserAgent") -> Incoming:
+    def reply(self, request: Incoming, response: Message, receiver: "Core") -> Incoming:
         """Delivers a response to where the request came from."""
         return self.deliver(response, response_target(request), receiver)
+
+
+class UserAgent(Core):
+    """One SIP endpoint on a UDP socket."""
+
+    transport = "UDP"
+    interval = T1
+
+    def __init__(self, node: Node, user: str, *, port: int = 5060, domain: str = DOMAIN, contact: str | None = None,
+                 via: str | None = None, sends_from: int | None = None) -> None:
+        """`contact` is the Contact's URI, `via` the sent-by; by default both name the socket's own endpoint. With
+        `sends_from` all messages leave from a second socket, on that port; it listens on both."""
+        super().__init__(node, user, domain)
+        self.endpoint = (node.address, port)
+        self.contact = contact or f"sip:{user}@{node.address}:{port}"
+        self.via = via or f"{node.address}:{port}"
+        self.socket: socket.socket = node.udp_socket(port)
+        self.sender = self.socket if sends_from is None else node.udp_socket(sends_from)
+
+    def send(self, message: Message | bytes, to: Endpoint) -> None:
+        data = message if isinstance(message, bytes) else message.encode()
+        try:
+            self.sender.sendto(data, to)
+        except ConnectionRefusedError:  # an ICMP error about an earlier datagram
+            self.sender.sendto(data, to)
+
+    def _sockets(self) -> list[socket.socket]:
+        return [self.socket, self.sender]
+
+    def _read(self, readable: socket.socket) -> list[Incoming]:
+        try:
+            data, source = readable.recvfrom(65536)
+        except ConnectionRefusedError:
+            return []
+        return [Incoming(Message.parse(data), source, data)]
 
 
 def _content_type(body: bytes, headers: Headers) -> list[tuple[str, str]]:
@@ -169,9 +217,10 @@ def _content_type(body: bytes, headers: Headers) -> list[tuple[str, str]]:
 
 
 def response_target(request: Incoming) -> Endpoint:
-    """RFC 3261 section 18.2.2 and RFC 3581: the source's address, the Via's port, the source's port if rport asks."""
+    """RFC 3261 section 18.2.2 and RFC 3581: the source's address, the Via's port, the source's port if rport asks. Over TCP
+    it is the connection's other end."""
     via = request.message["Via"]
-    if sip.parameter(via, "rport") is not None:
+    if sip.parameter(via, "rport") is not None or sip.transport(via) == "TCP":
         return request.source
     return request.source[0], sip.sent_by(via)[1]
 
@@ -184,32 +233,38 @@ class Relay(UserAgent):
         self.bindings: dict[str, str] = {}
         self._sources: dict[str, Endpoint] = {}
 
-    def relay(self, arrived: Incoming, receiver: UserAgent) -> Incoming:
+    def relay(self, arrived: Incoming, receiver: Core) -> Incoming:
         """Passes on a message and returns it as `receiver` gets it."""
         message = arrived.message
         if message.status is not None:
             return self._relay_response(message, receiver)
         branch = sip.parameter(message["Via"], "branch")
         self._sources[f"z9hG4bK-relay-{branch}"] = response_target(arrived)
-        headers = [("Via", f"SIP/2.0/UDP {self.via};branch=z9hG4bK-relay-{branch}"), *message.headers]
-        start = message.start
+        start, headers = message.start, list(message.headers)
+        record_route: list[tuple[str, str]] = []
         if message.values("Route"):
             headers = [entry for entry in headers if sip.canonical(entry[0]) != "route"]
         else:
             user = sip.uri_of(message.uri).split("@")[0]
             start = f"{message.method} {self.bindings[user]} SIP/2.0"
-            headers.insert(1, ("Record-Route", f"<sip:{self.endpoint[0]}:{self.endpoint[1]};lr>"))
-        passed = replace(message, start=start, headers=headers)
-        return self.deliver(passed, sip.endpoint_of(passed.uri), receiver)
+            record_route = [("Record-Route", f"<sip:{self.endpoint[0]}:{self.endpoint[1]};lr>")]
+        target = start.split()[1]
+        via = ("Via", f"SIP/2.0/{self.transport_to(target)} {self.via};branch=z9hG4bK-relay-{branch}")
+        passed = replace(message, start=start, headers=[via, *record_route, *headers])
+        return self.deliver(passed, sip.endpoint_of(target), receiver)
 
-    def _relay_response(self, message: Message, receiver: UserAgent) -> Incoming:
+    def transport_to(self, _: str) -> str:
+        """What a request to that URI goes over."""
+        return self.transport
+
+    def _relay_response(self, message: Message, receiver: Core) -> Incoming:
         own = message["Via"]
         index = next(i for i, (name, _) in enumerate(message.headers) if sip.canonical(name) == "via")
         passed = replace(message, headers=message.headers[:index] + message.headers[index + 1:])
         return self.deliver(passed, self._sources[sip.parameter(own, "branch") or ""], receiver)
 
 
-def register(phone: UserAgent, server: UserAgent, *, at: Endpoint | None = None, expires: int = 3600, cseq: int = 1) -> tuple[Incoming, Incoming]:
+def register(phone: Core, server: Core, *, at: Endpoint | None = None, expires: int = 3600, cseq: int = 1) -> tuple[Incoming, Incoming]:
     """REGISTER and 200. Returns what the server saw and what the phone got back. `at`: where the phone knows the server."""
     at = at or server.endpoint
     request = phone.request("REGISTER", f"sip:{at[0]}", to=f"<{phone.identity}>", cseq=cseq, headers=[("Expires", str(expires))])
@@ -224,7 +279,7 @@ def register(phone: UserAgent, server: UserAgent, *, at: Endpoint | None = None,
 class Dialog:
     """One side of a dialog (RFC 3261 section 12): what its next request looks like and where it goes."""
 
-    def __init__(self, agent: UserAgent, local: str, remote: str, call_id: str, target: str, routes: list[str], cseq: int) -> None:
+    def __init__(self, agent: Core, local: str, remote: str, call_id: str, target: str, routes: list[str], cseq: int) -> None:
         self.agent = agent
         self.local = local
         self.remote = remote
@@ -260,7 +315,7 @@ class Call:
     another dialog of the same INVITE, as a server that forks does.
     """
 
-    def __init__(self, caller: UserAgent, callee: UserAgent, *, to: Endpoint, uri: str | None = None, offer: bytes = b"",
+    def __init__(self, caller: Core, callee: Core, *, to: Endpoint, uri: str | None = None, offer: bytes = b"",
                  relay: Relay | None = None, headers: Headers = None, call_id: str | None = None) -> None:
         self.caller = caller
         self.callee = callee
@@ -269,7 +324,7 @@ class Call:
         self.invite_sent = caller.request("INVITE", uri or callee.identity, body=offer, headers=headers, call_id=call_id)
         self._launched = False
 
-    def fork(self, callee: UserAgent, *, to: Endpoint, uri: str) -> "Call":
+    def fork(self, callee: Core, *, to: Endpoint, uri: str) -> "Call":
         """The same INVITE to somebody else as well: only Request-URI and branch differ (RFC 3261 section 16.6)."""
         other = Call(self.caller, callee, to=to)
         via, branch = self.invite_sent["Via"], sip.parameter(other.invite_sent["Via"], "branch")
@@ -319,11 +374,11 @@ class Call:
         self.ack()
         return self
 
-    def request(self, by: UserAgent, method: str, body: bytes = b"", headers: Headers = None) -> "Transaction":
+    def request(self, by: Core, method: str, body: bytes = b"", headers: Headers = None) -> "Transaction":
         """A request within the dialog, up to its arrival."""
         return Transaction(self, by, method, body, headers)
 
-    def hang_up(self, by: UserAgent) -> Message:
+    def hang_up(self, by: Core) -> Message:
         """BYE and its 200. Returns the BYE as it arrived."""
         bye = self.request(by, "BYE")
         bye.respond(200)
@@ -343,14 +398,14 @@ class Call:
         response = self.callee.response(arrived.message, 200, tag=f"{self.callee.user}-tag")
         self._carry(self.callee, response, response_target(arrived), self.caller)
 
-    def other(self, agent: UserAgent) -> UserAgent:
+    def other(self, agent: Core) -> Core:
         return self.callee if agent is self.caller else self.caller
 
-    def dialog(self, agent: UserAgent) -> Dialog:
+    def dialog(self, agent: Core) -> Dialog:
         """The side of it that `agent` has."""
         return self.caller_dialog if agent is self.caller else self.callee_dialog
 
-    def _carry(self, sender: UserAgent, message: Message, to: Endpoint, receiver: UserAgent, sent_already: bool = False) -> Incoming:
+    def _carry(self, sender: Core, message: Message, to: Endpoint, receiver: Core, sent_already: bool = False) -> Incoming:
         if self.relay is None:
             return sender.deliver(message, to, receiver, sent_already=sent_already)
         return self.relay.relay(sender.deliver(message, to, self.relay, sent_already=sent_already), receiver)
@@ -362,7 +417,7 @@ class Transaction:
     seen    the request as it arrived; whoever got it then has to respond()
     """
 
-    def __init__(self, call: Call, by: UserAgent, method: str, body: bytes, headers: Headers) -> None:
+    def __init__(self, call: Call, by: Core, method: str, body: bytes, headers: Headers) -> None:
         self._call = call
         self._by = by
         self._dialog = call.dialog(by)

@@ -9,15 +9,13 @@ from lab.transactions import Agent, Transactions, register_and_call
 
 NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip", "netem"}
 TIMEOUT = 240
-LOSS = ("netem", "delay", "20ms", "loss", "10.6%", "reorder", "80%")
+LOSS = ("delay", "20ms", "loss", "10.6%", "reorder", "80%")
 """What is not delayed overtakes: 20 of 100 wait. Twice on each way: 1 - 0.894² is a fifth."""
 
 
 def run(lab):
     with lab.network("phone1", "phone2", "server", firewall="restricted") as net:
-        for node, interface in ((net["phone1"], "eth0"), (net["phone2"], "eth0"), (net["server"], "eth0"),
-                                (net["gateway"], "lan0"), (net["gateway"], "wan0")):
-            node.run("tc", "qdisc", "add", "dev", interface, "root", *LOSS)
+        net.network.impair(*LOSS)
         transactions = Transactions()
         provider = Agent(transactions, net["server"], "provider")
         phones = [Agent(transactions, net[f"phone{1 + number % 2}"], f"user{number}", port=5060 + 2 * (number // 2)) for number in range(10)]

@@ -13,7 +13,10 @@ from lab import gateway, netns  # noqa: E402
 from lab.audio import AudioCall  # noqa: E402
 from lab.rtp import Media  # noqa: E402
 from lab.scenario import Playground  # noqa: E402
+from lab.segments import HandMade, Wire  # noqa: E402
+from lab.tcp import TcpAgent, Writer  # noqa: E402
 from lab.topology import Network  # noqa: E402
+from lab.translation import Line, outwards  # noqa: E402
 from lab.ua import UserAgent  # noqa: E402
 from lab.wait import wait_until  # noqa: E402
 
@@ -41,8 +44,12 @@ class Service(gateway.Arm):
     def report(self) -> str:
         return "--- the journal says:\n" + journal()
 
-    def kill(self) -> None:
+    def kill_and_wait(self) -> None:
+        """Returns when systemd has started it again."""
+        before = shown("MainPID")
         netns.run("systemctl", "kill", "--signal=KILL", UNIT)
+        wait_until(lambda: shown("ActiveState") == "active" and shown("MainPID") not in ("0", before), "systemd to start it again",
+                   PATIENCE, journal)
 
 
 def shown(name: str) -> str:
@@ -61,6 +68,7 @@ def main() -> None:
                 names_a_blacklisted_module(service)
                 raises_the_limit()
                 serves_a_call_through_a_kill(Playground(network, {"gateway": service}))
+                serves_tcp_through_a_kill(network, service)
                 service.stop()
             finally:
                 print(service.report())
@@ -107,15 +115,54 @@ def serves_a_call_through_a_kill(net: Playground) -> None:
     call.talk()
     print("a call through the unit has audio both ways")
 
-    before = shown("MainPID")
-    net.gateway.kill()
-    wait_until(lambda: shown("ActiveState") == "active" and shown("MainPID") not in ("0", before), "systemd to start it again",
-               PATIENCE, journal)
+    net.gateway.kill_and_wait()
     call.talk()
     call.hang_up(by=provider)
     net.gateway.assert_media_closed()
     assert shown("NRestarts") == "1", f"it was restarted {shown('NRestarts')} times"
     print("after kill -9 systemd started it again, the audio went on, and BYE cleaned up")
+
+
+def serves_tcp_through_a_kill(network: Network, service: Service) -> None:
+    """Streams whose numbers have shifted both ways: one between messages, one with half a message held."""
+    server = TcpAgent(network["server"], "bob", listens=5060)
+    line = Line(network["phone1"], server)
+    for _ in range(3):
+        line.edited()
+    # By hand, so that nothing is sent again while nobody is there.
+    phone = HandMade(network["phone1"], 40000)
+    phone.connect(server.endpoint)
+    wire = Wire(phone, server.accept())
+    message = Writer(network["phone1"], "alice", 40000).request("OPTIONS", server.identity).encode()
+    whole = wire.whole(message)
+    assert whole == outwards(message, phone.endpoint, wire.connection.peer), f"the server reads {whole!r}"
+    wire.assert_acknowledged()
+    print("TCP through the unit is edited both ways")
+
+    def killed_halfway(at: int) -> int:
+        phone.put(at, message[:100])
+        service.kill_and_wait()
+        phone.put_all(message, [100], at=at)
+        return at + len(message)
+
+    wire.arrives(whole, killed_halfway, "the message at which it was killed")
+    for _ in range(3):
+        line.edited()
+    wire.carry(message, [100], whole)
+    print("after kill -9 both streams go on, and their messages are edited again")
+
+    netns.run("systemctl", "stop", UNIT, timeout=PATIENCE)
+    for _ in range(3):
+        line.untouched()
+    line.untouched(b"x" * 100_000)
+    netns.run("systemctl", "start", UNIT, timeout=PATIENCE)
+    line.untouched(b"x" * 100_000)
+    line.untouched()
+    again = Line(network["phone1"], server)
+    again.edited()
+    for one in (line, again):
+        one.end()
+    print("without it a stream goes on as it is sent, and new ones are edited by the next")
 
 
 if __name__ == "__main__":
