@@ -58,7 +58,7 @@ bool StreamHalf::settle_resumption(Position begin, StreamTurn& turn) {
     }
     shifted_at_ = static_cast<Position>(kernel_.position - base_);
     total_ = edited(0);
-    out_begin_ = acked_ = shift_acked_at_ = total_;
+    out_begin_ = acked_ = sent_ = shift_acked_at_ = total_;
     return true;
 }
 
@@ -107,8 +107,13 @@ void StreamHalf::take(const TcpSegment& segment, SegmentId id, StreamTurn& turn)
     // meanwhile. Should it be taken after all: that byte is the first of a message, which is never edited.
     const bool is_probe = is_window_closed_ && begin == next_ && end - begin == 1;
     if (is_probe && message_.empty() && held_.empty() && !segment.fin) {
-        probe_ = segment.payload.front();
-        pass(id, turn);
+        const Probe probe{begin, segment.payload.front()};
+        if (probe_ && probe_->at == begin && probe_->byte != probe.byte) {
+            drop(id, turn);
+        } else {
+            probe_ = probe;
+            pass(id, turn);
+        }
         return;
     }
     if (segment.urgent) stop_reading(turn);
@@ -184,7 +189,6 @@ void StreamHalf::take_new(Segment segment, StreamTurn& turn) {
 void StreamHalf::append(const Segment& segment) {
     is_unproven_ = false;
     if (segment.end <= next_) return;
-    probe_.reset();
     message_.append(segment.bytes, static_cast<std::size_t>(next_ - segment.begin));
     next_ = segment.end;
 }
@@ -234,8 +238,8 @@ bool StreamHalf::decide_one(StreamTurn& turn) {
             return false;
         case Found::not_sip:
         case Found::broken:
-            turn.host.note(is_fresh_ && frame.kind == Found::not_sip ? StreamEvent::not_sip
-                                                                     : StreamEvent::broken);
+            is_fresh_ = is_fresh_ && frame.kind == Found::not_sip;
+            turn.host.note(is_fresh_ ? StreamEvent::not_sip : StreamEvent::broken);
             mode_ = Mode::forwarding;
             return true;
         case Found::too_long:
@@ -312,14 +316,15 @@ void StreamHalf::release_up_to(Position limit, StreamTurn& turn) {
     }
 }
 
-/// The held segments that can go on once the kernel knows of the messages' new lengths.
-std::vector<const StreamHalf::Segment*> StreamHalf::due_together() const {
-    std::vector<const Segment*> due;
+/// What the held segments bring that can go on once the kernel knows of the messages' new lengths, each without what
+/// those before it bring.
+std::vector<StreamHalf::Range> StreamHalf::due_together() const {
+    std::vector<Range> due;
     auto end = released_;
     for (const auto& segment : held_) {
         if (segment.begin > end || segment.end > decided_) break;
+        if (segment.end > end) due.push_back({end, segment.end});
         end = std::max(end, segment.end);
-        if (segment.begin < segment.end) due.push_back(&segment);
     }
     return due;
 }
@@ -328,23 +333,19 @@ std::vector<const StreamHalf::Segment*> StreamHalf::due_together() const {
 /// shrink. False if it can't be done.
 bool StreamHalf::shift_by(std::int64_t more, StreamTurn& turn) {
     const auto due = due_together();
-    const auto length = [](const Segment* segment) { return segment->end - segment->begin; };
-    const auto* changed = more > 0 ? *std::ranges::min_element(due, std::less{}, length)
+    const auto length = [](const Range& range) { return range.end - range.begin; };
+    const auto& changed = more > 0 ? *std::ranges::min_element(due, std::less{}, length)
                                    : *std::ranges::max_element(due, std::less{}, length);
-    Position at = std::max(changed->begin, released_);
-    for (const auto* segment : due) {
-        if (segment == changed) break;
-        at = std::max(at, segment->end);
-    }
-    const SequenceShift shift{number_of(at), kernel_.after, static_cast<std::int32_t>(total_)};
+    const SequenceShift shift{number_of(changed.begin), kernel_.after,
+                              static_cast<std::int32_t>(total_)};
     if (!turn.host.shift(turn.direction, shift)) {
         turn.host.note(StreamEvent::refused);
         lose_track(turn);
         return false;
     }
     kernel_ = shift;
-    shifted_at_ = at;
-    shift_acked_at_ = edited(changed->end);
+    shifted_at_ = changed.begin;
+    shift_acked_at_ = edited(due.back().end);
     return true;
 }
 
@@ -352,10 +353,7 @@ bool StreamHalf::shift_by(std::int64_t more, StreamTurn& turn) {
 void StreamHalf::send(const Segment& segment, Position end, StreamTurn& turn) {
     const auto first = edited(segment.begin);
     const auto last = edited(end);
-    if (last <= acked_) {
-        pass(segment.id, turn);  // nobody reads it, but its sender needs the answer
-        return;
-    }
+    sent_ = std::max(sent_, last);
     auto bytes = content(segment, first, last);
     if (bytes == segment.bytes) {
         pass(segment.id, turn);
@@ -364,29 +362,27 @@ void StreamHalf::send(const Segment& segment, Position end, StreamTurn& turn) {
     }
 }
 
-/// What is before out_ the receiver has: anything will do.
+/// What is before out_ the receiver has: anything will do, but as much as there is room for.
 std::string StreamHalf::content(const Segment& segment, Position begin, Position end) const {
     std::string bytes;
     if (end <= begin) return bytes;
-    if (begin < out_begin_) {
-        bytes = segment.bytes.substr(0, static_cast<std::size_t>(out_begin_ - begin));
-        bytes.resize(static_cast<std::size_t>(out_begin_ - begin), '\0');
-        begin = out_begin_;
-    }
-    bytes.append(out_, static_cast<std::size_t>(begin - out_begin_),
-                 static_cast<std::size_t>(end - begin));
+    const auto known = std::clamp(out_begin_, begin, end);
+    bytes = segment.bytes.substr(0, static_cast<std::size_t>(known - begin));
+    bytes.resize(static_cast<std::size_t>(known - begin), '\0');
+    // (A byte that probed a window may have been acknowledged before it is there.)
+    if (known == end || known - out_begin_ >= std::ssize(out_)) return bytes;
+    bytes.append(out_, static_cast<std::size_t>(known - out_begin_),
+                 static_cast<std::size_t>(end - known));
     return bytes;
 }
 
 void StreamHalf::acknowledge(SequenceNumber number, std::uint16_t window, StreamTurn& turn) {
     is_window_closed_ = window == 0;
     if (mode_ == Mode::unknown || mode_ == Mode::passing) return;
-    const auto sent = edited(released_);
     if (resumes_at_) return;
-    const auto acked = sent + (number - (base_ + sent));
-    if (acked > sent && probe_) {
-        take_probed_byte();
-    } else if (acked > sent + 1) {  // one more than all is its FIN
+    const auto acked = sent_ + (number - (base_ + sent_));
+    if (probe_ && acked > edited(probe_->at)) take_probed_byte();
+    if (acked > sent_ + 1) {  // one more than all is its FIN
         turn.host.note(StreamEvent::lost_track);
         lose_track(turn);
         return;
@@ -399,9 +395,15 @@ void StreamHalf::acknowledge(SequenceNumber number, std::uint16_t window, Stream
 
 /// It has gone on, and the message that it begins will say so, too.
 void StreamHalf::take_probed_byte() {
-    message_.push_back(*std::exchange(probe_, std::nullopt));
-    ++next_;
-    ++released_;
+    const auto [at, byte] = *std::exchange(probe_, std::nullopt);
+    if (next_ == at) {
+        message_.push_back(byte);
+        ++next_;
+    }
+    if (released_ == at) {
+        ++released_;
+        sent_ = std::max(sent_, edited(released_));
+    }
 }
 
 void StreamHalf::forget_acknowledged() {

@@ -82,6 +82,14 @@ class StreamHalf {
         std::string bytes;
         Time since{};
     };
+    struct Range {
+        Position begin = 0;
+        Position end = 0;
+    };
+    struct Probe {
+        Position at = 0;
+        char byte = 0;
+    };
     struct Piece {
         Position begin = 0;  ///< as sent
         Position end = 0;    ///< as edited
@@ -105,7 +113,7 @@ class StreamHalf {
     void release(StreamTurn& turn);
     void release_up_to(Position limit, StreamTurn& turn);
     [[nodiscard]] bool shift_by(std::int64_t more, StreamTurn& turn);
-    [[nodiscard]] std::vector<const Segment*> due_together() const;
+    [[nodiscard]] std::vector<Range> due_together() const;
     void send(const Segment& segment, Position end, StreamTurn& turn);
     [[nodiscard]] std::string content(const Segment& segment, Position begin, Position end) const;
     void forget_acknowledged();
@@ -137,10 +145,11 @@ class StreamHalf {
 
     std::string out_;           ///< edited, not acknowledged
     Position out_begin_ = 0;    ///< as edited
+    Position sent_ = 0;         ///< as edited: the furthest that was sent on
     Position acked_ = 0;        ///< as edited
     std::deque<Piece> pieces_;  ///< messages that are not acknowledged
     bool is_window_closed_ = false;
-    std::optional<char> probe_;  ///< the byte at next_, sent on to probe a closed window
+    std::optional<Probe> probe_;  ///< sent on, and not decided, to probe a closed window
 
     std::deque<Segment> held_;           ///< ascending; not before released_
     std::map<Position, Segment> early_;  ///< beyond next_

@@ -17,10 +17,13 @@ class TcpStreams::Host : public StreamHost {
     }
 
     bool shift(FlowDirection direction, const SequenceShift& shift) override {
+        // Without NAT the entry has no place for it, and ctnetlink does not say so.
+        const auto& [original, reply] = connection_.flow.tuples;
+        if (reply == original.reversed()) return false;
         auto shifts = connection_.shifts;
         shifts.at(static_cast<std::size_t>(direction)) = shift;
         const auto memo = connection_.stream.memo();
-        const auto done = streams_.conntrack_.shift(connection_.flow.tuples.original, shifts, memo);
+        const auto done = streams_.conntrack_.shift(original, shifts, memo);
         if (!done) {
             turn_.complain(done.error().text());
             return false;

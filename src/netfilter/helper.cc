@@ -29,7 +29,7 @@ std::string cause_of(int code) {
 
 }  // namespace
 
-Result<void> register_helpers(QueueNumber queue, StreamQueueing streams,
+Result<void> register_helpers(QueueNumber queue, std::optional<StreamQueueing> streams,
                               std::span<const HelperScope> scopes) {
     auto socket = Socket::open(NETLINK_NETFILTER);
     if (!socket) {
@@ -41,10 +41,12 @@ Result<void> register_helpers(QueueNumber queue, StreamQueueing streams,
              {std::pair(kSignallingHelper, kPrivateLength), std::pair(kMediaHelper, 0U)}) {
             const auto sequence = socket->next_sequence();
             message.clear();
-            const bool is_enabled = streams == StreamQueueing::on && name == kSignallingHelper &&
-                                    scope.transport == Transport::tcp;
-            encode_register_helper(message, sequence,
-                                   {name, scope, queue, private_length, is_enabled});
+            HelperRegistration registration{name, scope, queue, private_length, false};
+            if (name == kSignallingHelper && scope.transport == Transport::tcp) {
+                registration.is_enabled.reset();
+                if (streams) registration.is_enabled = *streams == StreamQueueing::on;
+            }
+            encode_register_helper(message, sequence, registration);
             if (const auto failed = socket->request(message, sequence)) {
                 return fail("register helper",
                             std::string(name) + "/" + std::string(to_text(scope.transport)),

@@ -57,9 +57,11 @@ void encode_register_helper(Buffer& out, std::uint32_t sequence,
     }
     // Not optional, 0 included: without it EINVAL.
     nfct_helper_attr_set_u32(helper.get(), NFCTH_ATTR_PRIV_DATA_LEN, registration.private_length);
-    nfct_helper_attr_set_u32(
-        helper.get(), NFCTH_ATTR_STATUS,
-        registration.is_enabled ? NFCT_HELPER_STATUS_ENABLED : NFCT_HELPER_STATUS_DISABLED);
+    if (registration.is_enabled) {
+        nfct_helper_attr_set_u32(
+            helper.get(), NFCTH_ATTR_STATUS,
+            *registration.is_enabled ? NFCT_HELPER_STATUS_ENABLED : NFCT_HELPER_STATUS_DISABLED);
+    }
     append_message(out, 512, [&](char* place) {
         nlmsghdr* message = nfct_helper_nlmsg_build_hdr(place, NFNL_MSG_CTHELPER_NEW,
                                                         NLM_F_CREATE | NLM_F_ACK, sequence);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -37,11 +38,12 @@ enum class StreamQueueing : std::uint8_t { off, on };
 
 /// Registers both, or updates them when they are there: flows that use them notice nothing.
 /// Four classes without a limit on expectations (a policy maximum of 0; a limit of the kernel's
-/// choice from 7.2 on), each living up to a day.
+/// choice from 7.2 on), each living up to a day. Without `streams` it stays as it is whether TCP is queued; where
+/// the helpers are new it is not.
 /// Codes (nfnl_cthelper_new): EINVAL (no nfnetlink_cthelper), EPERM, EBUSY (there with other
 /// classes or private data), EEXIST (another helper has that name).
 [[nodiscard]] Result<void> register_helpers(QueueNumber queue,
-                                            StreamQueueing streams = StreamQueueing::off,
+                                            std::optional<StreamQueueing> streams = std::nullopt,
                                             std::span<const HelperScope> scopes = kIpv4);
 
 }  // namespace sipnat::netfilter

@@ -115,9 +115,7 @@ class Lab : public StreamHost {
         segment.ack = true;
         segment.acknowledged = number;
         segment.window = window;
-        const auto before = last_id_;
         pass(back, segment);
-        (void)before;
         if (fate == Fate::arrives) hear_acknowledgement(direction, number);
     }
 
@@ -153,11 +151,18 @@ class Lab : public StreamHost {
         const auto found = events.find(event);
         return found == events.end() ? 0 : found->second;
     }
-    /// As a new process does: the kernel has the memo and the shifts.
+    /// As a new process does: the entry has the memo, and the kernel the shifts. What waits is dropped.
     void restart() {
-        const auto memo = stream.memo();
         packets_.clear();
         stream = Stream(memo, kernel);
+    }
+    /// All that a new process would have to send again was acknowledged.
+    [[nodiscard]] bool is_all_acknowledged() const {
+        const auto bytes = [this](std::size_t at) {
+            return std::vector(memo.begin() + static_cast<std::ptrdiff_t>(at),
+                               memo.begin() + static_cast<std::ptrdiff_t>(at + 4));
+        };
+        return bytes(4) == bytes(8) && bytes(12) == bytes(16);
     }
 
     std::optional<std::string> edit(FlowDirection direction, std::string_view message) override {
@@ -171,12 +176,15 @@ class Lab : public StreamHost {
         auto& present = kernel.at(static_cast<std::size_t>(direction));
         shifts.push_back(shift);
         present = shift;
+        memo = stream.memo();
         return true;
     }
     void note(StreamEvent event) override { ++events[event]; }
 
     Stream stream;
     SequenceShifts kernel{};
+    StreamMemo
+        memo{};  ///< as the entry has it: set with shifts, and with verdicts that change no length
     std::vector<SequenceShift> shifts;
     std::vector<std::pair<FlowDirection, std::string>> asked;
     std::map<StreamEvent, int> events;
@@ -232,6 +240,7 @@ class Lab : public StreamHost {
     void carry_out(const std::vector<SegmentVerdict>& verdicts) {
         for (const auto& verdict : verdicts) {
             given.push_back(verdict.kind);
+            if (verdict.kind == SegmentVerdict::Kind::pass) memo = stream.memo();
             const auto waiting = packets_.extract(verdict.id);
             if (waiting.empty()) {
                 ++unknown_verdicts;

@@ -154,6 +154,14 @@ TEST(Stream, OtherBytesInARetransmissionAreNotSeen) {
     EXPECT_EQ(lab.heard(kThere), edited(said));
 }
 
+TEST(Stream, WhatWasAcknowledgedComesAgainAsLongAsItBecame) {
+    Connected lab;
+    lab.say(kThere, ok());
+    lab.acknowledge(kThere, Fate::lost_behind);
+    lab.send(kThere, 0, length(ok()));
+    EXPECT_EQ(lab.heard(kThere), edited(ok()));
+}
+
 TEST(Stream, OverlappingSegmentsHaveTheBytesThatCameFirst) {
     Connected lab;
     lab.from(kThere).says = invite();
@@ -162,6 +170,27 @@ TEST(Stream, OverlappingSegmentsHaveTheBytesThatCameFirst) {
              std::string(20, 'x') + lab.from(kThere).says.substr(40, 20));
     lab.send(kThere, 50, length(invite()));
     EXPECT_EQ(lab.heard(kThere), edited(invite()));
+}
+
+TEST(Stream, GrowthHasRoomInAnOverlappingSegment) {
+    Connected lab;
+    const auto end = length(invite());
+    lab.from(kThere).says = invite();
+    lab.send(kThere, end - 10, end, Fate::lost_behind, true);
+    lab.send(kThere, 0, end);
+    EXPECT_TRUE(lab.finish(kThere));
+    EXPECT_EQ(lab.heard(kThere), edited(invite()));
+}
+
+TEST(Stream, ItShrinksByMoreThanASegmentHolds) {
+    Connected lab;
+    lab.from(kThere).says = ok() + invite().substr(0, 60);
+    lab.send(kThere, 0, 1);
+    lab.send(kThere, 1, length(ok()) + 60);
+    EXPECT_EQ(lab.heard(kThere), "");
+    EXPECT_TRUE(lab.finish(kThere));
+    EXPECT_EQ(lab.heard(kThere), edited(ok()) + invite().substr(0, 60));
+    EXPECT_EQ(lab.count(StreamEvent::lost_track), 0);
 }
 
 TEST(Stream, ASegmentBehindAGapWaits) {
@@ -334,6 +363,20 @@ TEST(Stream, AProbeOfAClosedWindowPasses) {
         EXPECT_EQ(lab.heard(kThere), edited(invite()));
         EXPECT_TRUE(lab.finish(kThere));
     }
+}
+
+TEST(Stream, AProbeIsTakenWhileItsMessageIsHeld) {
+    Connected lab;
+    lab.from(kThere).says = invite();
+    lab.window = 0;
+    lab.acknowledge(kThere);
+    lab.send(kThere, 0, 1);
+    lab.window = 500;
+    lab.send(kThere, 0, 6, Fate::lost_behind);  // before it is known that the probe was taken
+    lab.acknowledge(kThere);
+    EXPECT_EQ(lab.from(kThere).acknowledged, 1);
+    EXPECT_TRUE(lab.finish(kThere, 60));
+    EXPECT_EQ(lab.heard(kThere), edited(invite()));
 }
 
 TEST(Stream, WhereTheKernelRefusesNothingIsLost) {
