@@ -275,7 +275,8 @@ class SipnatArm(Arm):
             return f"--- sipnatd in {self.gateway.name} was not started"
         status = self.process.status()
         state = "runs" if status is None else "was killed" if self.process.killed else f"ended with status {status}"
-        return f"--- sipnatd in {self.gateway.name} {state} and says:\n{self.process.output()}"
+        counted = f"--- its counters:\n{self.control('status', check=False)}" if status is None else ""
+        return f"--- sipnatd in {self.gateway.name} {state} and says:\n{self.process.output()}{counted}"
 
     def _running(self) -> bool:
         assert self.process

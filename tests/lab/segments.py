@@ -74,6 +74,7 @@ class HandMade:
         self._peer_first: int | None = None
         self._early: dict[int, bytes] = {}
         self._listens = False
+        self._reset = False
         self._fault: BaseException | None = None
         self._keep_kernel_quiet()
         with netns.inside(node.namespace):
@@ -113,7 +114,8 @@ class HandMade:
     # Segments
 
     def put(self, offset: int, data: bytes = b"", flags: int = ACK | PSH, *, sacks: Iterable[tuple[int, int]] = ()) -> None:
-        """One segment."""
+        """One segment. With RST it is the last one, but for answers to what comes nevertheless."""
+        self._reset = self._reset or bool(flags & RST)
         blocks = list(sacks)
         options = b""
         if blocks:
@@ -183,6 +185,10 @@ class HandMade:
         options = dict(_options(packet[begin + 20:data_at]))
         if flags & RST:
             self.ended = "reset"
+            return
+        if self._reset:
+            # As a host does that knows of no such connection (RFC 9293 section 3.10.7.1): its RST may have come too early.
+            self._send(RST, acknowledged, 0, b"", b"")
             return
         if flags & SYN:
             self._take_first(sender, sequence, flags, window, options)

@@ -5,8 +5,11 @@ request's (RFC 3261 section 18). Messages are framed by Content-Length. Everythi
 streams can be compared to the byte.
 """
 
+import fcntl
 import select
 import socket
+import struct
+import termios
 import time
 from typing import Iterator
 
@@ -44,6 +47,13 @@ class Connection:
             if not able:
                 raise AssertionError(f"{self} takes no more: {len(data)} bytes are left")
             data = data[self.socket.send(data):]
+
+    def wait_acknowledged(self) -> None:
+        """Until the other side has told that it has everything."""
+        def left() -> int:
+            return struct.unpack("i", fcntl.ioctl(self.socket, termios.TIOCOUTQ, b"\0" * 4))[0]
+
+        wait_until(lambda: left() == 0, f"all that was sent over {self} to be acknowledged", state=left)
 
     def collect(self) -> bytearray:
         """Takes in what has arrived. Returns everything so far."""

@@ -72,6 +72,11 @@ class Line:
         out, back = (message, b"") if message else (self.invite(), self.options())
         self._exchange(out, out, back, back)
 
+    def settle(self) -> None:
+        """Until neither side has anything to send again."""
+        self.out.wait_acknowledged()
+        self.back.wait_acknowledged()
+
     def end(self) -> None:
         self.out.close()
         assert self.back.wait_ended() == "closed"

@@ -16,6 +16,7 @@ from lab.translation import inwards, outwards
 
 NEEDS = {"expectations"}
 TIMEOUT = 300
+ALONE = True
 ROUNDS = 13
 BATCH = 10
 PHONE = "192.168.77.2"

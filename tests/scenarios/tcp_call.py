@@ -13,6 +13,7 @@ from lab.ua import register
 
 NEEDS = {"expectations"}
 TIMEOUT = 240
+ALONE = True
 
 
 def run(lab):

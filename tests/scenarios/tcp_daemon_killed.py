@@ -13,6 +13,7 @@ from lab.translation import Line, outwards
 
 NEEDS = {"expectations"}
 TIMEOUT = 240
+ALONE = True
 SERVER = "203.0.113.10"
 
 
@@ -24,6 +25,8 @@ def run(lab):
         for _ in range(3):
             silent.edited()
             busy.edited()
+        for line in (silent, busy):
+            line.settle()
 
         net.gateway.kill()
         net.gateway.release()

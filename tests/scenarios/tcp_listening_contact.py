@@ -17,6 +17,7 @@ from lab.wait import wait_until
 
 NEEDS = {"expectations"}
 TIMEOUT = 300
+ALONE = True
 
 
 def run(lab):

@@ -18,6 +18,7 @@ from lab.translation import Line, outwards
 
 NEEDS = {"expectations"}
 TIMEOUT = 240
+ALONE = True
 SERVER = "203.0.113.10"
 
 
@@ -38,9 +39,9 @@ def run(lab):
 
 
 def invite(agent, length=0):
-    """With a header and a body that make it so long."""
-    sound = sdp.audio(agent.node.address, 20000) + b"a=x:" + b"y" * (length // 2) + b"\r\n"
-    headers = [("Subject", "z" * (length // 2)), ("Content-Type", "application/sdp")]
+    """With a header of 1 kB at most and a body that make it so long."""
+    sound = sdp.audio(agent.node.address, 20000) + b"a=x:" + b"y" * (length - min(length // 2, 1000)) + b"\r\n"
+    headers = [("Subject", "z" * min(length // 2, 1000)), ("Content-Type", "application/sdp")]
     return agent.request("INVITE", f"sip:bob@{SERVER}", body=sound, headers=headers).encode()
 
 

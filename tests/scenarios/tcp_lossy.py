@@ -11,6 +11,7 @@ from lab.wait import wait_until
 
 NEEDS = {"expectations", "netem"}
 TIMEOUT = 300
+ALONE = True
 LOSS = ("delay", "10ms", "loss", "5%", "reorder", "80%")
 """What is not delayed overtakes. Twice on each way: 1 - 0.95² is a tenth."""
 

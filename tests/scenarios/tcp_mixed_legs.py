@@ -14,6 +14,7 @@ from lab.ua import UserAgent, register
 
 NEEDS = {"expectations"}
 TIMEOUT = 300
+ALONE = True
 
 
 def run(lab):

@@ -10,6 +10,7 @@ from lab.phones import Baresip, Kamailio, Linphone, converse
 
 NEEDS = {"expectations"}
 TIMEOUT = 400
+ALONE = True
 
 
 def run(lab):

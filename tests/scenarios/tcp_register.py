@@ -11,6 +11,7 @@ from lab.ua import register
 
 NEEDS = {"expectations"}
 TIMEOUT = 120
+ALONE = True
 GATEWAY = "203.0.113.1"
 
 

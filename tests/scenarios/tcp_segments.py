@@ -1,6 +1,6 @@
 """A message arrives as the same bytes however its sender cuts it into segments, in either direction:
 
-    in two, at every byte          in bytes, one by one          in random pieces
+    in two, at every byte          40 single bytes, anywhere     in random pieces
     its body behind its head       several in one segment, and the beginning of another
     with keepalives between, before and behind
 
@@ -14,9 +14,12 @@ from lab.tcp import TcpAgent, Writer
 
 NEEDS = {"expectations"}
 TIMEOUT = 300
+ALONE = True
 PORT = 40000
 BEGINNINGS = 40
 """So many bytes of the first message of a connection, each for once its first segment."""
+SINGLE = 40
+"""Bytes in a row that each have a segment. More of them take longer than a message may be held, in emulation."""
 KEEPALIVES = (b"\r\n", b"\r\n\r\n", b"\r\n\r\n\r\n\r\n")
 
 
@@ -80,7 +83,8 @@ def in_every_way(wire, message):
     whole = wire.whole(message)
     for place in range(1, len(message)):
         wire.carry(message, [place], whole)
-    wire.carry(message, range(1, len(message)), whole)
+    for place in range(0, len(message), SINGLE):
+        wire.carry(message, [*range(max(place, 1), min(place + SINGLE, len(message)))], whole)
     for seed in range(40):
         wire.carry(message, random_cuts(len(message), 2 + seed % 20, seed), whole)
     # Three at once: whatever changes its length has to wait for the one before.

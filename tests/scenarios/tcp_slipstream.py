@@ -19,6 +19,7 @@ from lab.tcp import TcpAgent, Writer
 
 NEEDS = {"expectations"}
 TIMEOUT = 240
+ALONE = True
 ATTACKER = ("203.0.113.10", 5060)
 SERVICE = 8080
 """Of the victim's: what is not for the outside."""

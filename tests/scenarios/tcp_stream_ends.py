@@ -18,6 +18,7 @@ from lab.wait import wait_until
 
 NEEDS = {"expectations"}
 TIMEOUT = 300
+ALONE = True
 SERVER = "203.0.113.10"
 
 
@@ -180,9 +181,8 @@ def narrow(line):
 def closed_window(line):
     phone = line.phone
     phone.window = 0
-    phone.acknowledge()
-    line.connection.send(line.server.request("OPTIONS", line.contact()).encode())
     line.wire.carry(line.invite, [len(line.half)], line.whole)
+    line.connection.send(line.server.request("OPTIONS", line.contact()).encode())
     seen = len(phone.segments)
     wait_until(lambda: len(phone.segments) >= seen + 2, "the server's kernel to probe the window", state=lambda: phone.segments[seen:])
     assert not phone.received, f"with no room it got {bytes(phone.received)!r}"

@@ -139,6 +139,8 @@ def serves_tcp_through_a_kill(network: Network, service: Service) -> None:
     wire.assert_acknowledged()
     print("TCP through the unit is edited both ways")
 
+    line.settle()
+
     def killed_halfway(at: int) -> int:
         phone.put(at, message[:100])
         service.kill_and_wait()
@@ -151,6 +153,7 @@ def serves_tcp_through_a_kill(network: Network, service: Service) -> None:
     wire.carry(message, [100], whole)
     print("after kill -9 both streams go on, and their messages are edited again")
 
+    line.settle()
     netns.run("systemctl", "stop", UNIT, timeout=PATIENCE)
     for _ in range(3):
         line.untouched()
