@@ -338,6 +338,7 @@ bool StreamHalf::shift_by(std::int64_t more, StreamTurn& turn) {
                                    : *std::ranges::max_element(due, std::less{}, length);
     const SequenceShift shift{number_of(changed.begin), kernel_.after,
                               static_cast<std::int32_t>(total_)};
+    turn.host.send(std::exchange(turn.verdicts, {}));
     if (!turn.host.shift(turn.direction, shift)) {
         turn.host.note(StreamEvent::refused);
         lose_track(turn);

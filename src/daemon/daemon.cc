@@ -281,10 +281,14 @@ Result<void> Daemon::serve_queue() {
 }
 
 void Daemon::send_verdicts() {
+    flush_verdicts();
+    close_pending();
+}
+
+void Daemon::flush_verdicts() {
     // On file before it is in effect: a packet whose verdict never comes is sent again.
     save_changes();
     report(queue_.flush(), "send verdicts");
-    close_pending();
 }
 
 void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
@@ -318,7 +322,7 @@ Decision Daemon::judge(const Packet& packet, std::uint32_t mark, Time now) {
 }
 
 TcpStreams::Turn Daemon::stream_turn(Time now) {
-    return {queue_,
+    return {queue_, [this] { flush_verdicts(); },
             [this, now](const KnownFlow& flow, FlowDirection direction, std::string_view message) {
                 return edit(flow, direction, message, now);
             },

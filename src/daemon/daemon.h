@@ -61,6 +61,7 @@ class Daemon {
                                                   std::string_view message, Time now);
     [[nodiscard]] Decision judge(const Packet& packet, std::uint32_t mark, Time now);
     void send_verdicts();
+    void flush_verdicts();
     void expire_streams(Time now);
     void note_failure(const Packet& packet, const Decision& decision, Time now);
     [[nodiscard]] Decision decide(const Packet& packet, std::uint32_t mark, Time now);

@@ -33,6 +33,11 @@ class TcpStreams::Host : public StreamHost {
         return true;
     }
 
+    void send(const std::vector<SegmentVerdict>& verdicts) override {
+        streams_.carry_out(connection_, verdicts, turn_);
+        turn_.send_verdicts();
+    }
+
     void note(StreamEvent event) override {
         ++streams_.counts_.at(static_cast<std::size_t>(event));
     }

@@ -44,6 +44,7 @@ class TcpStreams {
     /// For one call: where verdicts go, who edits, who hears of faults of the kernel's.
     struct Turn {
         netfilter::Queue& queue;
+        std::function<void()> send_verdicts;  ///< all that the queue was given
         Edit edit;
         Complain complain;
         Time now{};

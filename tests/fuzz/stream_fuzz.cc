@@ -112,7 +112,7 @@ void run(std::string_view input) {
         auto& sender = lab.from(direction);
         constexpr std::array kFates{Fate::arrives, Fate::arrives, Fate::lost_behind,
                                     Fate::lost_before};
-        switch (choices.pick(6)) {
+        switch (choices.pick(7)) {
             case 0:
             case 1: {
                 const auto end = std::ssize(sender.says);
@@ -138,6 +138,10 @@ void run(std::string_view input) {
                 break;
             case 3:
                 lab.wait(std::chrono::milliseconds(choices.pick(8) * 100));
+                break;
+            case 5:
+                lab.is_batching = choices.pick(2) == 1;
+                if (!lab.is_batching) lab.send_batch();
                 break;
             case 4:
                 lab.window = choices.pick(2) == 0 ? 500 : 0;

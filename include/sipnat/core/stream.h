@@ -81,6 +81,9 @@ class StreamHost {
     /// What this message, which is whole, is to be; nothing: as it is. Asked once for each.
     [[nodiscard]] virtual std::optional<std::string> edit(FlowDirection direction,
                                                           std::string_view message) = 0;
+    /// These have to be on their way when this returns, with all that was given before: what comes next moves the
+    /// numbers that they were made for.
+    virtual void send(const std::vector<SegmentVerdict>& verdicts) = 0;
     /// To be in the kernel when this returns. False: it is as before.
     [[nodiscard]] virtual bool shift(FlowDirection direction, const SequenceShift& shift) = 0;
     virtual void note(StreamEvent event) = 0;

@@ -10,10 +10,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sipnat/core/stream.h"
@@ -116,7 +118,9 @@ class Lab : public StreamHost {
         segment.acknowledged = number;
         segment.window = window;
         pass(back, segment);
-        if (fate == Fate::arrives) hear_acknowledgement(direction, number);
+        if (fate != Fate::arrives) return;
+        batch_.emplace_back([=, this] { hear_acknowledgement(direction, number); });
+        if (!is_batching) send_batch();
     }
 
     void wait(std::chrono::milliseconds time) {
@@ -127,6 +131,8 @@ class Lab : public StreamHost {
 
     /// Whatever is still to come comes, in segments of `size` bytes, again and again. False: it does not.
     [[nodiscard]] bool finish(FlowDirection direction, std::int64_t size = 700) {
+        is_batching = false;
+        send_batch();
         auto& sender = from(direction);
         for (int round = 0; round < 400; ++round) {
             const auto end = std::ssize(sender.says);
@@ -137,6 +143,11 @@ class Lab : public StreamHost {
             if (round > 20) wait(std::chrono::milliseconds(300));
         }
         return false;
+    }
+
+    void send_batch() {
+        for (const auto& step : std::exchange(batch_, {}))
+            step();
     }
 
     [[nodiscard]] End& from(FlowDirection direction) {
@@ -154,6 +165,7 @@ class Lab : public StreamHost {
     /// As a new process does: the entry has the memo, and the kernel the shifts. What waits is dropped.
     void restart() {
         packets_.clear();
+        batch_.clear();
         stream = Stream(memo, kernel);
     }
     /// All that a new process would have to send again was acknowledged.
@@ -170,6 +182,10 @@ class Lab : public StreamHost {
         auto text = edited(message);
         if (text == message) return std::nullopt;
         return text;
+    }
+    void send(const std::vector<SegmentVerdict>& verdicts) override {
+        carry_out(verdicts);
+        send_batch();
     }
     bool shift(FlowDirection direction, const SequenceShift& shift) override {
         if (refuses_shifts) return false;
@@ -190,6 +206,8 @@ class Lab : public StreamHost {
     std::map<StreamEvent, int> events;
     std::vector<SegmentVerdict::Kind> given;  ///< verdicts so far
     bool refuses_shifts = false;
+    bool is_batching =
+        false;  ///< verdicts wait for send_batch(), and take effect as the kernel is then
     std::uint16_t window = 500;
     Time now{};
 
@@ -241,19 +259,24 @@ class Lab : public StreamHost {
         for (const auto& verdict : verdicts) {
             given.push_back(verdict.kind);
             if (verdict.kind == SegmentVerdict::Kind::pass) memo = stream.memo();
-            const auto waiting = packets_.extract(verdict.id);
+            auto waiting = packets_.extract(verdict.id);
             if (waiting.empty()) {
                 ++unknown_verdicts;
                 continue;
             }
-            const auto& packet = waiting.mapped();
-            if (verdict.kind == SegmentVerdict::Kind::drop || packet.fate != Fate::arrives)
-                continue;
-            const bool is_replaced = verdict.kind == SegmentVerdict::Kind::replace;
-            from(opposite(packet.direction))
-                .receive(adjusted(packet.direction, packet.at),
-                         is_replaced ? verdict.payload : packet.bytes, packet.fin);
+            batch_.emplace_back([this, verdict, packet = std::move(waiting.mapped())] {
+                deliver(packet, verdict);
+            });
         }
+        if (!is_batching) send_batch();
+    }
+
+    void deliver(const Packet& packet, const SegmentVerdict& verdict) {
+        if (verdict.kind == SegmentVerdict::Kind::drop || packet.fate != Fate::arrives) return;
+        const bool is_replaced = verdict.kind == SegmentVerdict::Kind::replace;
+        from(opposite(packet.direction))
+            .receive(adjusted(packet.direction, packet.at),
+                     is_replaced ? verdict.payload : packet.bytes, packet.fin);
     }
 
   public:
@@ -262,6 +285,7 @@ class Lab : public StreamHost {
   private:
     std::array<End, 2> ends_;
     std::map<SegmentId, Packet> packets_;  ///< without a verdict
+    std::vector<std::function<void()>> batch_;
     std::uint64_t last_id_ = 0;
 };
 

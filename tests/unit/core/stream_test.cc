@@ -145,6 +145,19 @@ TEST(Stream, RetransmissionsReadTheSameInWhateverPieces) {
     }
 }
 
+TEST(Stream, ARetransmissionLeavesBeforeTheNumbersMove) {
+    Connected lab;
+    lab.say(kThere, invite());
+    lab.say(kThere, invite());  // waits
+    lab.is_batching = true;
+    lab.send(kThere, 0, length(invite()));
+    lab.acknowledge(kThere);  // lets the second one go
+    EXPECT_EQ(lab.shifts.size(), 2U);
+    lab.send_batch();
+    EXPECT_EQ(lab.heard(kThere), edited(invite() + invite()));
+    EXPECT_TRUE(lab.finish(kThere));
+}
+
 TEST(Stream, OtherBytesInARetransmissionAreNotSeen) {
     Connected lab;
     const auto said = invite() + info();

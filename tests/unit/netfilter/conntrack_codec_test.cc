@@ -112,6 +112,54 @@ constexpr const char* kTuple = R"(
           1c00 0280 0500 0100 11 000000 0600 0200 13c6 0000 0600 0300 13c4 0000
 )";
 
+const StreamMemo kMemo{1, 2, 3, 0xff};
+constexpr const char* kHelp = R"(
+        3400 0580                             # HELP
+          0b00 0100 7369706e617400 00         #   NAME sipnat
+          2400 0200 010203ff 00000000 00000000 00000000 00000000 00000000 00000000 00000000  # INFO
+)";
+constexpr const char* kShifts = R"(
+        1c00 0f80                             # SEQ_ADJ_ORIG
+          0800 0100 fffffff0                  #   CORRECTION_POS
+          0800 0200 00000000                  #   OFFSET_BEFORE
+          0800 0300 00000008                  #   OFFSET_AFTER
+        1c00 1080                             # SEQ_ADJ_REPLY
+          0800 0100 00000001 0800 0200 fffffffb 0800 0300 00000002
+)";
+const SequenceShifts kBothShifts{SequenceShift{static_cast<SequenceNumber>(0xfffffff0), 0, 8},
+                                 SequenceShift{static_cast<SequenceNumber>(1), -5, 2}};
+
+TEST(ConntrackCodec, ShiftsTheNumbersOfAStream) {
+    auto original = phone_flow().tuples.original;
+    Buffer out;
+    encode_shift_flow(out, 3, original, kBothShifts, kMemo);
+    EXPECT_EQ(out, from_hex(std::string(R"(
+        cc000000 0001 0500 03000000 00000000  # 204 bytes, CT_NEW, REQUEST|ACK: what is there
+        02 00 0000                            # AF_INET
+    )") + kTuple + kShifts + kHelp +
+                            R"(
+        1800 0480                             # PROTOINFO
+          1400 0180                           #   TCP
+            0600 0400 08 08 0000              #     FLAGS_ORIGINAL be liberal, of that bit only
+            0600 0500 08 08 0000              #     FLAGS_REPLY
+    )"));
+}
+
+TEST(ConntrackCodec, ReadsShiftsAndMemoBack) {
+    const auto decoded = decode_flow(from_hex(std::string(R"(
+        3400 0180
+          1400 0180 0800 0100 0a000009 0800 0200 c633640a
+          1c00 0280 0500 0100 06 000000 0600 0200 13c6 0000 0600 0300 13c4 0000
+        3400 0280
+          1400 0180 0800 0100 c633640a 0800 0200 c6336401
+          1c00 0280 0500 0100 06 000000 0600 0200 13c4 0000 0600 0300 13c6 0000
+    )") + kShifts + kHelp));
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(decoded->flow.helper, "sipnat");
+    EXPECT_EQ(decoded->flow.memo, kMemo);
+    EXPECT_EQ(decoded->flow.shifts, kBothShifts);
+}
+
 TEST(ConntrackCodec, ProlongsAnEntryThatIsThere) {
     Buffer out;
     encode_prolong_flow(out, 1, phone_flow().tuples.original, 600);

@@ -149,8 +149,9 @@ TEST(QueueCodec, BindsAndConfiguresInOneMessage) {
 
 TEST(QueueCodec, VerdictsFollowOneAnother) {
     Buffer out;
-    encode_accept(out, {kQueue, 1}, {}, std::nullopt);
-    encode_accept(out, {kQueue, 0x01020304}, std::array<std::uint8_t, 5>{1, 2, 3, 4, 5}, 1800s);
+    encode_accept(out, {kQueue, 1}, {}, {});
+    encode_accept(out, {kQueue, 0x01020304}, std::array<std::uint8_t, 5>{1, 2, 3, 4, 5},
+                  {1800s, std::nullopt, false});
     encode_drop(out, {static_cast<QueueNumber>(5061), 3});
     EXPECT_EQ(out, from_hex(R"(
         20000000 0103 0100 00000000 00000000  # NFQNL_MSG_VERDICT, REQUEST
@@ -170,8 +171,31 @@ TEST(QueueCodec, VerdictsFollowOneAnother) {
 TEST(QueueCodec, CarriesTheLongestPacketThatFits) {
     Buffer out;
     const std::vector<std::uint8_t> packet(kMaxPacket, 0x55);
-    encode_accept(out, {kQueue, 1}, packet, std::nullopt);
+    encode_accept(out, {kQueue, 1}, packet, {});
     EXPECT_EQ(out.size(), 16 + 4 + 12 + 0x10000U);
+}
+
+TEST(QueueCodec, AVerdictSetsThePrivateDataOfOurHelper) {
+    Buffer out;
+    encode_accept(out, {kQueue, 1}, {}, {std::nullopt, StreamMemo{1, 2, 3}, false});
+    EXPECT_EQ(out, from_hex(R"(
+        58000000 0103 0100 00000000 00000000 00 00 13c4
+        0c00 0200 00000001 00000001           # VERDICT_HDR: accept packet 1
+        3800 0b80                             # CT
+          3400 0580                           #   HELP
+            0b00 0100 7369706e617400 00       #     NAME sipnat
+            2400 0200 01020300 00000000 00000000 00000000 00000000 00000000 00000000 00000000
+    )"));
+}
+
+TEST(QueueCodec, AVerdictTakesTheHelperAway) {
+    Buffer out;
+    encode_accept(out, {kQueue, 1}, {}, {std::nullopt, StreamMemo{1}, true});
+    EXPECT_EQ(out, from_hex(R"(
+        30000000 0103 0100 00000000 00000000 00 00 13c4
+        0c00 0200 00000001 00000001
+        1000 0b80 0c00 0580 0500 0100 00 000000   # CT { HELP { NAME "" } }
+    )"));
 }
 
 TEST(QueueOwner, IsInTheKernelsTable) {

@@ -41,6 +41,28 @@ TEST(HelperCodec, RegistersFourUnlimitedClasses) {
     )"));
 }
 
+TEST(HelperCodec, QueuesTcpOrNotOrLeavesItAsItIs) {
+    HelperRegistration registration{
+        "sipnat", {Family::ipv4, Transport::tcp}, static_cast<QueueNumber>(5060), 32, true};
+    const auto encoded = [&] {
+        Buffer out;
+        encode_register_helper(out, 1, registration);
+        return out;
+    };
+    const auto has = [](const Buffer& out, const char* hex) {
+        const auto part = from_hex(hex);
+        return std::search(out.begin(), out.end(), part.begin(), part.end()) != out.end();
+    };
+    constexpr const char* kTcp = "0600 0100 0002 0000 0500 0200 06 000000";
+    EXPECT_TRUE(has(encoded(), kTcp));
+    EXPECT_TRUE(has(encoded(), "0800 0600 00000001")) << "STATUS enabled";
+    registration.is_enabled = false;
+    EXPECT_TRUE(has(encoded(), "0800 0600 00000000"));
+    registration.is_enabled.reset();
+    EXPECT_TRUE(has(encoded(), kTcp));
+    EXPECT_FALSE(has(encoded(), "0800 0600")) << "no STATUS";
+}
+
 TEST(HelperCodec, NamesThePrivateLengthEvenIfThereIsNone) {
     Buffer out;
     encode_register_helper(out, 1, {"sipmedia", {}, static_cast<QueueNumber>(5060), 0});
