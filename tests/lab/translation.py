@@ -57,19 +57,20 @@ class Line:
     def invite(self) -> bytes:
         return self.phone.request("INVITE", self.server.identity, body=sdp.audio(self.phone.node.address, 20000)).encode()
 
-    def options(self) -> bytes:
-        """To the phone."""
-        return self.server.request("OPTIONS", f"sip:alice@{self.back.peer[0]}:{self.back.peer[1]};transport=tcp").encode()
+    def to_phone(self, method: str = "OPTIONS", **options) -> bytes:
+        """A request of the server's; `options` are further ones of Core.request()'s."""
+        contact = f"sip:alice@{self.back.peer[0]}:{self.back.peer[1]};transport=tcp"
+        return self.server.request(method, contact, **options).encode()
 
-    def edited(self, message: bytes | None = None) -> None:
-        """An INVITE and an OPTIONS to the phone, or this message of the phone's, which arrive translated."""
-        out, back = (message, b"") if message else (self.invite(), self.options())
+    def edited(self, out: bytes = b"", back: bytes = b"") -> None:
+        """A message of each side's, or an INVITE and an OPTIONS, which arrive translated."""
+        out, back = (out, back) if out or back else (self.invite(), self.to_phone())
         ends = self.out.local, self.back.peer
         self._exchange(out, outwards(out, *ends), back, inwards(back, *ends))
 
-    def untouched(self, message: bytes | None = None) -> None:
+    def untouched(self, out: bytes = b"", back: bytes = b"") -> None:
         """The same, which arrive as they were sent."""
-        out, back = (message, b"") if message else (self.invite(), self.options())
+        out, back = (out, back) if out or back else (self.invite(), self.to_phone())
         self._exchange(out, out, back, back)
 
     def settle(self) -> None:

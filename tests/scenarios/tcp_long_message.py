@@ -1,6 +1,7 @@
 """Messages that are long, and messages that take long: what can't be edited goes on as it was sent, is counted, and the next message
 is edited again.
 
+    10 kB to the phone  edited, and longer than before: the table has seen to it that a full segment has room for that
     20 kB               edited; when the sender's kernel waits for what is held to be acknowledged before it sends the rest (its
                         congestion window), it may go on as it was sent after a second: all of it, or none of it, is translated
     over 64 kB          as sent ("too_long")
@@ -8,6 +9,7 @@ is edited again.
     no end              64 kB of one header: as sent ("broken"), and so is everything behind it
 """
 
+import socket
 import time
 
 from lab import sdp
@@ -55,12 +57,15 @@ def hand_made(net, server):
         wanted = outwards(message, phone.endpoint, wire.connection.peer)
         wire.carry(message, range(1200, len(message), 1200), wanted)
     wire.assert_acknowledged()
+    segment = wire.connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    assert phone.peer_mss == 1300 and segment <= 1300, f"the phone may send segments of {phone.peer_mss}, the server of {segment}"
     phone.close()
 
 
 def by_kernel(lab, net, server):
     line = Line(net["phone1"], server)
     line.edited()
+    line.edited(back=line.to_phone("MESSAGE", body=b"x" * 10_000, headers=[("Content-Type", "text/plain")]))
     message = invite(line.phone, 20_000)
     began = time.monotonic()
     line.out.send(message)
