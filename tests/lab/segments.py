@@ -20,6 +20,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from typing import Callable, Iterable, NamedTuple
 
 from lab import netns
@@ -129,6 +130,17 @@ class HandMade:
         for begin, end in itertools.pairwise(places):
             self.put(at + begin, data[begin:end])
         return at + len(data)
+
+    def insist(self, data: bytes, cuts: Iterable[int] = (), *, at: int) -> None:
+        """put_all(), and again until it is acknowledged, as a kernel's timer does."""
+        cuts, deadline = list(cuts), time.monotonic() + DEADLINE
+        while True:
+            self.put_all(data, cuts, at=at)
+            try:
+                return self.wait_acknowledged(at + len(data), 2)
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
 
     def acknowledge(self, **options: Iterable[tuple[int, int]]) -> None:
         """All that has arrived without a gap."""

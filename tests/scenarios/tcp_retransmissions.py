@@ -164,9 +164,8 @@ def lost(line):
             wait_until(lambda: "counter packets 0 " not in server.run("nft", "list", "table", "ip", "loss"), "a packet to be lost")
             server.run("nft", "delete", "table", "ip", "loss")
             # As after a timeout: from the first that is missing, a message after the other.
-            phone.put_all(invite, random_cuts(len(invite), 1 + seed % 3, seed + 50), at=at)
-            phone.wait_acknowledged(at + len(invite))
-            phone.put_all(register, [], at=at + len(invite))
+            phone.insist(invite, random_cuts(len(invite), 1 + seed % 3, seed + 50), at=at)
+            phone.insist(register, at=at + len(invite))
             return at + len(stream)
 
         line.wire.arrives(wanted, send, f"lost, cut at {cuts}")
