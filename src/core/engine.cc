@@ -1049,7 +1049,7 @@ void Engine::set_settings(const Settings& settings) {
 void Engine::exclude_ports(const std::vector<PortRange>& ranges) {
     implementation_->media_.exclude(ranges);
 }
-void Engine::set_foreign_endpoints(std::set<Endpoint> endpoints) {
+void Engine::set_foreign_endpoints(OutsideEndpoints endpoints) {
     implementation_->media_.set_foreign(std::move(endpoints));
 }
 const Counters& Engine::counters() const {

@@ -246,8 +246,8 @@ void MediaTable::claim(const IpAddress& host, const Endpoint& outside, Transport
     blocked_.emplace(now + kClaim, Blocked{outside, transport, host});
 }
 
-void MediaTable::set_foreign(std::set<Endpoint> endpoints) {
-    pool_->set_foreign(std::move(endpoints), Transport::udp);
+void MediaTable::set_foreign(OutsideEndpoints endpoints) {
+    pool_->set_foreign(std::move(endpoints));
 }
 
 bool MediaTable::restore(const MediaKey& key, const Mapping& mapping) {

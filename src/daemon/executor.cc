@@ -319,14 +319,15 @@ std::vector<Error> Executor::take_over(const MediaTable& media, Knowledge knowle
     return faults;
 }
 
-Result<std::set<Endpoint>> Executor::foreign_endpoints(const MediaTable& media) {
-    auto endpoints = reply_destinations(conntrack_, media);
+Result<OutsideEndpoints> Executor::foreign_endpoints(const MediaTable& media) {
+    auto endpoints = reply_destinations(conntrack_, media, std::nullopt);
     if (!endpoints || knowledge_ == Knowledge::all_calls) return endpoints;
     const auto unknown = unknown_expectations(media);
     if (!unknown) return tl::unexpected(unknown.error());
     for (const auto& expectation : *unknown) {
-        const bool inbound = number(expectation.match.source.port) == 0;
-        if (inbound) endpoints->insert(expectation.match.destination);
+        const auto& [source, outside, transport] = expectation.match;
+        const bool inbound = number(source.port) == 0;
+        if (inbound) (*endpoints)[transport].insert(outside);
     }
     return endpoints;
 }

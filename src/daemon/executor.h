@@ -40,7 +40,7 @@ class Executor : public MediaGate {
     [[nodiscard]] std::vector<Error> take_over(const MediaTable& media,
                                                Knowledge knowledge) override;
     [[nodiscard]] Result<void> put_again(const MediaTable& media) override;
-    [[nodiscard]] Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) override;
+    [[nodiscard]] Result<OutsideEndpoints> foreign_endpoints(const MediaTable& media) override;
     [[nodiscard]] Result<void> renew(const MediaTable& media,
                                      const std::set<Tuple>& masters) override;
     /// Expectations end after a day, and with the flow that they hang on. Those of signalling are

@@ -124,9 +124,9 @@ class Engine {
     void set_settings(const Settings& settings);
     /// Ports that others use on all addresses (port forwards), in the place of those named before.
     void exclude_ports(const std::vector<PortRange>& ranges);
-    /// UDP endpoints of this gateway that flows of others use (conntrack's reply destinations), in
-    /// the place of those named before.
-    void set_foreign_endpoints(std::set<Endpoint> endpoints);
+    /// Endpoints of this gateway that flows of others use (conntrack's reply destinations), in the
+    /// place of those named before.
+    void set_foreign_endpoints(OutsideEndpoints endpoints);
 
     [[nodiscard]] const Counters& counters() const;
     [[nodiscard]] std::size_t calls() const;  ///< not ended ones

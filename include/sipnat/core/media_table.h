@@ -41,6 +41,11 @@ struct MediaKey {
     Endpoint inside;
 
     auto operator<=>(const MediaKey&) const = default;
+/// Flows of before that a mapping's expectations may still hang on.
+inline constexpr std::size_t kMostFormers = 4;
+
+/// Of the gateway, by transport.
+using OutsideEndpoints = std::map<Transport, std::set<Endpoint>>;
 };
 
 }  // namespace sipnat
@@ -195,8 +200,8 @@ class MediaTable {
     /// (a phone that asked a STUN server): for kClaim nobody else gets the port. It counts as a
     /// mapping of the host; one over its quota is passed over.
     void claim(const IpAddress& host, const Endpoint& outside, Transport transport, Time now);
-    /// UDP endpoints that others use, in the place of those named before.
-    void set_foreign(std::set<Endpoint> endpoints);
+    /// Endpoints that others use, in the place of those named before.
+    void set_foreign(OutsideEndpoints endpoints);
     /// Puts a mapping back as it was before a restart. False when its port is taken.
     bool restore(const MediaKey& key, const Mapping& mapping);
 
