@@ -348,7 +348,8 @@ class Engine::Implementation {
         const bool forwarded = packet.gateway == GatewayEnd::none;
         if (forwarded && view.sender.inside && view.sender.translated() &&
             packet.direction == FlowDirection::original) {
-            ports_.known().note_flow(view.sender, view.receiver.real.address, view.transport, now);
+            ports_.known().note_flow({view.sender, view.receiver.real.address, view.transport},
+                                     now);
         }
         auto further = rewrite(message, names, view, now, scratch);
         if (!forwarded) further.clear();
@@ -420,7 +421,7 @@ class Engine::Implementation {
             decision_.entry = {packet.flow, packet.standing == FlowStanding::unhelped};
         }
         if (!bodies.empty() && !refusal) rewrite_bodies(message, view, bodies, own, scratch);
-        decision_.beyond_body = beyond_body(message);
+        if (view.transport == Transport::udp) decision_.beyond_body = beyond_body(message);
         std::ranges::sort(decision_.edits, {}, [](const Edit& edit) { return edit.span.offset; });
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
         if (refusal && (!read || !bodies.empty())) {
@@ -873,9 +874,10 @@ class Engine::Implementation {
             unroutable_.push_back(answer.endpoint.address);
         } else if (answer.kind == KernelAnswer::Kind::flow_exists && !exhausted) {
             const auto view = view_of(packet);
-            ports_.known().note_flow({answer.inside, answer.endpoint, true},
-                                     view.receiver.real.address, view.transport, now);
-            ports_.leave(answer.inside.port);
+            // Only of UDP there is a hole out that can clash with it.
+            const Party inside{answer.inside, answer.endpoint, true};
+            ports_.known().note_flow({inside, view.receiver.real.address, Transport::udp}, now);
+            ports_.leave(answer.inside, Transport::udp);
         } else {
             refused_ = {Reason::media_refused,
                         answer.text.empty() ? "too many attempts" : answer.text};
@@ -890,11 +892,13 @@ class Engine::Implementation {
                 return true;
             case KernelAnswer::Kind::no_route:
                 return std::ranges::count(unroutable_, answer.endpoint.address) > 0;
-            case KernelAnswer::Kind::port_taken: {
+            case KernelAnswer::Kind::port_taken:
                 // One that is in use stays where it is.
-                const auto key = media_.find_outside(answer.endpoint, Transport::udp);
-                return key && !media_.find(*key)->uses.empty();
-            }
+                return std::ranges::any_of(decision_.open, [&](const Hole& hole) {
+                    if (hole.outside != answer.endpoint) return false;
+                    const auto key = media_.find_outside(hole.outside, hole.transport);
+                    return key && !media_.find(*key)->uses.empty();
+                });
             default:
                 return false;
         }

@@ -54,16 +54,15 @@ struct Contacts {
 
 /// What a Contact is called inside, whether the inside party wrote it or the registrar did. Empty for
 /// what is no SIP URI.
-std::pmr::string contact_of(std::string_view text, Span where, const Party& inside,
-                            const IpAddress& remote, Transport transport, KnownEndpoints& known,
-                            Time now, std::pmr::memory_resource* scratch) {
+std::pmr::string contact_of(std::string_view text, Span where, const FlowEnd& own,
+                            KnownEndpoints& known, Time now, std::pmr::memory_resource* scratch) {
     const auto uri = sip::parse_uri(text, where);
     if (!uri) return std::pmr::string(scratch);
     if (!uri->host.address) return user_at(text, *uri, uri->host.whole.in(text), scratch);
     Endpoint endpoint{*uri->host.address, port_of(*uri)};
-    if (endpoint.address == inside.shown.address) {
-        const auto own = known.by_shown(inside, endpoint.port, remote, transport, now);
-        if (own) endpoint = own->real;
+    if (endpoint.address == own.inside.shown.address) {
+        const auto named = known.by_shown(own, endpoint.port, said_transport(*uri), now);
+        if (named) endpoint = named->real;
     }
     // As Endpoint::text() writes it, which asks the heap.
     const bool is_ipv6 = endpoint.address.family() == Family::ipv6;
@@ -73,15 +72,13 @@ std::pmr::string contact_of(std::string_view text, Span where, const Party& insi
     return name += std::to_string(number(endpoint.port));
 }
 
-Contacts contacts_of(const sip::Message& message, const Party& inside, const IpAddress& remote,
-                     Transport transport, KnownEndpoints& known, Time now,
-                     std::pmr::memory_resource* scratch) {
+Contacts contacts_of(const sip::Message& message, const FlowEnd& own, KnownEndpoints& known,
+                     Time now, std::pmr::memory_resource* scratch) {
     Contacts contacts{std::pmr::vector<Contacts::Value>(scratch)};
     for_each_contact(message, [&](const sip::AddressValue& value, std::optional<seconds> expires) {
         contacts.any = true;
         contacts.star = contacts.star || value.star;
-        auto contact =
-            contact_of(message.text(), value.uri, inside, remote, transport, known, now, scratch);
+        auto contact = contact_of(message.text(), value.uri, own, known, now, scratch);
         if (!contact.empty()) contacts.values.push_back({std::move(contact), expires});
     });
     return contacts;
@@ -108,7 +105,7 @@ void Registrations::note(const FlowTuples& flow, const sip::Message& message, co
     }
     const auto general = delta_seconds(message.value(HeaderKind::expires));
     const auto contacts =
-        contacts_of(message, inside, registrar.real.address, view.transport, known, now, scratch);
+        contacts_of(message, {inside, registrar.real.address, view.transport}, known, now, scratch);
     auto& request = requests_.put(key);
     request.flow = flow;
     request.inside = inside;
@@ -129,7 +126,7 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
     const auto& registrar = request.registrar;
     const auto general = delta_seconds(answer.value(HeaderKind::expires));
     const auto listed =
-        contacts_of(answer, inside, registrar.real.address, flow.transport, known, now, scratch);
+        contacts_of(answer, {inside, registrar.real.address, flow.transport}, known, now, scratch);
     const auto granted = [&](std::string_view contact, const Asked* asked) -> seconds {
         const auto unsaid = asked != nullptr ? asked->expires.value_or(kUsualExpiry) : kUsualExpiry;
         const auto found = std::ranges::find(listed.values, contact, &Contacts::Value::contact);

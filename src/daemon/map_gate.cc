@@ -160,6 +160,12 @@ Result<std::unique_ptr<MapGate>> MapGate::open(std::vector<config::Outside> outs
 }
 
 KernelAnswer MapGate::open_holes(const Decision& decision, std::uint32_t /*mark*/) {
+    const auto is_connection = [](const Hole& hole) {
+        return is_signalling(hole) && hole.transport == Transport::tcp;
+    };
+    if (std::ranges::any_of(decision.open, is_connection)) {
+        return {Kind::refused, {}, "SIP over TCP is not covered in this mode"};
+    }
     if (auto obstacle = kernel_->find_obstacle(decision)) return *obstacle;
     NatChanges changes;
     for (const auto& hole : decision.open) {

@@ -49,7 +49,9 @@ struct Packet {
     FlowTuples flow;
     FlowDirection direction = FlowDirection::original;
     FlowStanding standing = FlowStanding::helped;
-    std::string_view payload;  ///< of one datagram; borrowed until the decision is final
+    /// Of one datagram, or one message of a stream (RFC 3261 18.3); borrowed until the decision is
+    /// final.
+    std::string_view payload;
     GatewayEnd gateway = GatewayEnd::none;
 };
 

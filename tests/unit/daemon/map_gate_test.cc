@@ -289,6 +289,15 @@ TEST_F(MapGateTest, TcpIsNotOpenedAndNothingIsRefusedForIt) {
     EXPECT_EQ(kernel->maps.elements().size(), 5U);
 }
 
+TEST_F(MapGateTest, AContactOverTcpIsRefused) {
+    auto contact = signalling_hole("203.0.113.10");
+    contact.transport = Transport::tcp;
+    const auto answer = open({contact});
+    EXPECT_EQ(answer.kind, Kind::refused);
+    EXPECT_EQ(answer.text, "SIP over TCP is not covered in this mode");
+    EXPECT_THAT(kernel->updates, IsEmpty());
+}
+
 TEST_F(MapGateTest, OnlyUdpThatRanAheadIsForgotten) {
     auto udp = hole(kInside, kOutside);
     auto tcp = hole(kInside, kOutside, Transport::tcp);
