@@ -9,6 +9,7 @@
 #include <ranges>
 #include <set>
 #include <span>
+#include <unordered_set>
 #include <utility>
 
 #include "core/bodies.h"
@@ -295,6 +296,8 @@ class Engine::Implementation {
             media_.drop_unused(saved.key);
     }
 
+    KnownEndpoints& known() { return ports_.known(); }
+
     Settings settings_;
     MediaTable media_;
     CallBook book_;
@@ -520,6 +523,7 @@ class Engine::Implementation {
         change.id = *id;
         auto& call = book_.at(*id);
         hang_on(call, packet, seen);
+        if (!change.began && call.master != change.before.master) take_along(call);
 
         const bool describes = !bodies.empty() && describes_media(seen.message);
         if (describes && seen.outgoing && !refusal) {
@@ -584,6 +588,12 @@ class Engine::Implementation {
     static void hang_on(Call& call, const Packet& packet, const CallMessage& seen) {
         call.master = packet.flow.original;
         call.inside_sends = seen.outgoing ? packet.direction : opposite(packet.direction);
+    }
+
+    /// What hung on a connection of before.
+    void take_along(const Call& call) {
+        for (const auto& key : call.holes)
+            media_.follow(key.mapping, {call.master, call.inside_sends, call.inside});
     }
 
     /// The NAT tells which side is inside, or the gateway is one: without either the sender may be
@@ -1047,6 +1057,17 @@ std::vector<Hole> Engine::settle_idle(const std::vector<IdleAnswer>& answers, Ti
 std::optional<Time> Engine::next_due() const {
     return implementation_->next_due();
 }
+void Engine::note_ended(std::span<const FlowTuples> flows) {
+    std::unordered_set<Tuple> ended;
+    for (const auto& flow : flows) {
+        ended.insert(flow.original);
+        if (flow.original.transport == Transport::tcp) implementation_->known().note_ended(flow);
+    }
+    implementation_->media_.note_ended(ended);
+}
+void Engine::doubt_connections() {
+    implementation_->media_.doubt_connections();
+}
 void Engine::set_settings(const Settings& settings) {
     implementation_->set_settings(settings);
 }
@@ -1080,7 +1101,8 @@ std::vector<FlowTuples> Engine::needed(std::span<const FlowTuples> flows) const 
     if (flows.empty()) return {};
     std::set<Tuple> masters;
     for (const auto& [key, mapping] : implementation_->media_.mappings()) {
-        if (!mapping.uses.empty()) masters.insert(mapping.master);
+        const bool can_be_made = mapping.master.transport == Transport::udp;
+        if (!mapping.uses.empty() && can_be_made) masters.insert(mapping.master);
     }
     std::vector<FlowTuples> found;
     std::ranges::copy_if(flows, std::back_inserter(found), [&](const FlowTuples& flow) {

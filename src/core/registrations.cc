@@ -145,6 +145,10 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
     };
     // What the registrar lists is all there is (RFC 3261 10.3).
     const bool is_told = listed.any || request.contacts.empty();
+    erase_on_others(request, [&](std::string_view contact) {
+        if (request.removes_all || is_asked(contact)) return true;
+        return is_told && granted(contact, nullptr) == seconds(0);
+    });
     for (auto next = first_of(flow, request.aor); of_record(next);) {
         const auto at = next++;
         const auto& contact = at->first.contact;
@@ -167,6 +171,26 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
             put(name, request, now + time, settings, now);
         } else if (const auto at = find(name); at != bindings_.end()) {
             erase(at);
+        }
+    }
+}
+
+template <class IsOver>
+void Registrations::erase_on_others(const Request& request, IsOver is_over) {
+    const auto& flow = request.flow.original;
+    if (flow.transport != Transport::tcp) return;
+    const auto host = per_host_.find(request.inside.real.address);
+    if (host == per_host_.end()) return;
+    const auto others = host->second.connections;
+    for (const auto& other : others) {
+        if (other == flow) continue;
+        for (auto next = first_of(other, request.aor);
+             next != bindings_.end() && next->first.flow == other &&
+             next->first.aor == std::string_view(request.aor);) {
+            const auto at = next++;
+            const bool is_registrars =
+                at->second.registrar.address == request.registrar.real.address;
+            if (is_registrars && is_over(at->first.contact)) erase(at);
         }
     }
 }
@@ -215,19 +239,25 @@ bool Registrations::add(const Binding& binding, Time keep_up, const Settings& se
     const auto& host = binding.inside.address;
     const auto of_host = per_host_.find(host);
     const bool is_full =
-        of_host != per_host_.end() && of_host->second >= settings.bindings_per_host;
+        of_host != per_host_.end() && of_host->second.count >= settings.bindings_per_host;
     if (is_full || bindings_.size() >= settings.bindings) {
         ++refused_;
         return false;
     }
     const auto [made, is_new] = bindings_.emplace(binding.name, Kept{binding, binding.until});
     if (!is_new) return false;
-    ++per_host_[host];
+    auto& owner = per_host_[host];
+    ++owner.count;
     wakes_.emplace(binding.until, &made->second);
+    const bool is_connection = binding.name.flow.transport == Transport::tcp;
     auto& flow = flows_[binding.name.flow];
     if (flow.count == 0) {
-        flow = {made, 0, keep_up};
-        to_keep_up_.emplace(keep_up, binding.name.flow);
+        flow = {made, 0, keep_up, host};
+        if (is_connection) {
+            owner.connections.push_back(binding.name.flow);
+        } else {
+            to_keep_up_.emplace(keep_up, binding.name.flow);
+        }
     } else if (made->first < flow.first->first) {
         flow.first = made;
     }
@@ -255,28 +285,31 @@ void Registrations::take_changes(std::vector<Binding>& bindings, std::vector<Bin
 
 void Registrations::erase(Bindings::iterator at) {
     const auto of_host = per_host_.find(at->second.inside.address);
-    if (--of_host->second == 0) per_host_.erase(of_host);
     wakes_.erase({at->second.wake, &at->second});
     changed_.push_back(at->first);
     const auto flow = flows_.find(at->first.flow);
     if (flow->second.first == at) ++flow->second.first;
     bindings_.erase(at);
-    if (--flow->second.count > 0) return;
-    to_keep_up_.erase({flow->second.keep_up, flow->first});
-    flows_.erase(flow);
+    if (--flow->second.count == 0) {
+        const auto first = per_host_.find(flow->second.host);
+        if (first != per_host_.end()) std::erase(first->second.connections, flow->first);
+        to_keep_up_.erase({flow->second.keep_up, flow->first});
+        flows_.erase(flow);
+    }
+    if (--of_host->second.count == 0) per_host_.erase(of_host);
 }
 
 Registrations::Bindings::iterator Registrations::first_of(const Tuple& flow, std::string_view aor) {
     const auto found = flows_.find(flow);
     if (found == flows_.end()) return bindings_.end();
-    const auto& [first, count, keep_up] = found->second;
+    const auto& [first, count, keep_up, host] = found->second;
     return count == 1 ? first : bindings_.lower_bound(Order::View{flow, aor, {}});
 }
 
 Registrations::Bindings::iterator Registrations::find(const Order::View& name) {
     const auto found = flows_.find(std::get<0>(name));
     if (found == flows_.end()) return bindings_.end();
-    const auto& [first, count, keep_up] = found->second;
+    const auto& [first, count, keep_up, host] = found->second;
     if (count > 1) return bindings_.find(name);
     return Order::view(first->first) == name ? first : bindings_.end();
 }

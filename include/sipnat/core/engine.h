@@ -122,6 +122,12 @@ class Engine {
     [[nodiscard]] std::vector<Hole> settle_idle(const std::vector<IdleAnswer>& answers, Time now);
     [[nodiscard]] std::optional<Time> next_due() const;
 
+    /// Flows that are no more, whatever they were. What hung on them moves to others, if any are known:
+    /// Due::renew. What a UDP flow is needed for waits for that flow: needed().
+    void note_ended(std::span<const FlowTuples> flows);
+    /// Nobody knows which flows are no more: news of them was lost.
+    void doubt_connections();
+
     /// Running calls keep what they have.
     void set_settings(const Settings& settings);
     /// Ports that others use on all addresses (port forwards), in the place of those named before.
@@ -138,7 +144,7 @@ class Engine {
 
     /// By flow, address of record and Contact.
     [[nodiscard]] std::vector<Binding> bindings() const;
-    /// Those of these flows that a binding is reached through, or media hangs on.
+    /// Those of these flows that a binding is reached through, or, of UDP, media hangs on.
     [[nodiscard]] std::vector<FlowTuples> needed(std::span<const FlowTuples> flows) const;
 
     [[nodiscard]] SavedState save() const;

@@ -57,6 +57,13 @@ std::string registered(const Outcome& sent, std::string_view expires = ";expires
 
 class Connections : public testing::Test {
   protected:
+    /// Another connection of the phone's.
+    Line reconnected(int port = 40001, int outside = 1025) {
+        return gateway
+            .line("192.168.77.2:" + std::to_string(port), "203.0.113.1:" + std::to_string(outside))
+            .over_tcp();
+    }
+
     Gateway gateway;
     Line phone = gateway.line("192.168.77.2:40000").over_tcp();
     Line phone_udp = gateway.line("192.168.77.2:5060", "203.0.113.1:1030");
@@ -354,6 +361,250 @@ TEST_F(Connections, AContactOfTcpInAMessageOverUdpIsMappedToo) {
     const auto got = phone_udp.in(registered(sent));
     EXPECT_EQ(header_line(got.text, "Contact"),
               "Contact: <sip:alice@192.168.77.2:5060;transport=tcp>;expires=600");
+}
+
+TEST_F(Connections, AnotherConnectionOfThePhonesServesUntilItIsClosed) {
+    (void)phone.out(registering({.contact = "<sip:alice@192.168.77.2:40000;transport=tcp>"}));
+    const auto other = reconnected();
+    const auto contact = [&](int cseq) {
+        return header_line(
+            other
+                .out(registering(
+                    {.contact = "<sip:alice@192.168.77.2:40000;transport=tcp>", .cseq = cseq}))
+                .text,
+            "Contact");
+    };
+    EXPECT_EQ(contact(2), "Contact: <sip:alice@203.0.113.1:1024;transport=tcp>");
+    gateway.engine.note_ended(std::vector{phone.flow});
+    EXPECT_EQ(contact(3), "Contact: <sip:alice@203.0.113.1:10000;transport=tcp>");
+}
+
+// --- what hangs on a connection -------------------------------------------------------------------
+
+TEST_F(Connections, NoTimeoutIsSetOnOne) {
+    EXPECT_FALSE(phone.out(registering()).decision.flow_timeout);
+    EXPECT_TRUE(phone_udp.out(registering({.transport = "UDP"})).decision.flow_timeout);
+}
+
+TEST_F(Connections, WhatIsBehindAMessageIsTheNextOne) {
+    const auto text = registering() + "REGISTER";
+    EXPECT_EQ(phone.out(text).decision.beyond_body, 0U);
+    EXPECT_EQ(phone_udp.out(text).decision.beyond_body, 8U);
+}
+
+TEST_F(Connections, NobodyKeepsOneUp) {
+    const auto sent = phone.out(registering());
+    (void)phone.in(registered(sent, ";expires=7200"));
+    EXPECT_EQ(gateway.engine.bindings().size(), 1U);
+    for (int i = 0; i < 5; ++i)
+        EXPECT_THAT(gateway.wait(25min).keep_up, IsEmpty());
+    EXPECT_EQ(gateway.engine.bindings().size(), 0U);
+    EXPECT_FALSE(gateway.engine.next_due() && *gateway.engine.next_due() <= gateway.now);
+}
+
+TEST_F(Connections, AClosedOneIsMissedByItsBindingOnly) {
+    const auto sent = phone.out(registering());
+    (void)phone.in(registered(sent));
+    EXPECT_THAT(gateway.engine.needed(std::vector{phone.flow}), ElementsAre(phone.flow));
+    const auto other = reconnected();
+    const auto invite =
+        other.out(request("INVITE", {.body = audio("192.168.77.2", 4000), .call_id = "call-2"}));
+    ASSERT_FALSE(invite.opened.empty());
+    EXPECT_THAT(gateway.engine.needed(std::vector{other.flow}), IsEmpty()) << "nobody can make it";
+}
+
+TEST_F(Connections, AListeningPortMovesToTheNextOneOfThePhones) {
+    (void)phone.in(registered(phone.out(registering())));
+    const auto next = reconnected();
+    const auto sent = next.out(registering({.cseq = 2}));
+    EXPECT_EQ(header_line(sent.text, "Contact"),
+              "Contact: <sip:alice@203.0.113.1:10000;transport=tcp>");
+    EXPECT_THAT(sent.opened, IsEmpty()) << "it still hangs on the one of before";
+    EXPECT_THAT(gateway.wait(1s).renew, IsEmpty());
+    gateway.engine.note_ended(std::vector{phone.flow});
+    EXPECT_EQ(gateway.engine.next_due(), Time{});
+    EXPECT_THAT(gateway.wait(1s).renew, ElementsAre(next.flow.original));
+    EXPECT_THAT(gateway.wait(1s).renew, IsEmpty());
+}
+
+TEST_F(Connections, AListeningPortWaitsForTheNextOne) {
+    (void)phone.in(registered(phone.out(registering())));
+    gateway.engine.note_ended(std::vector{phone.flow});
+    EXPECT_THAT(gateway.wait(10s).renew, IsEmpty());
+    const auto next = reconnected();
+    (void)next.out(registering({.cseq = 2}));
+    EXPECT_THAT(gateway.wait(1s).renew, ElementsAre(next.flow.original));
+}
+
+/// A call on the phone's connection, whose media nobody has sent yet.
+void begin_call(const Line& line) {
+    const auto invite = line.out(request("INVITE", {.contact = "<sip:alice@192.168.77.2:40000>",
+                                                    .via = "192.168.77.2:40000;branch=z9hG4bK1",
+                                                    .body = audio("192.168.77.2", 4000)}));
+    ASSERT_EQ(invite.opened.size(), 2U);
+    (void)line.in(answer(invite.text, 200, "b", audio("203.0.113.10", 7000)));
+}
+
+std::string reinviting(int cseq = 2) {
+    auto text = request("INVITE", {.contact = "<sip:alice@192.168.77.2:40001;transport=tcp>",
+                                   .via = "192.168.77.2:40001;branch=z9hG4bK2",
+                                   .body = audio("192.168.77.2", 4000),
+                                   .cseq = cseq});
+    return text.replace(text.find("\r\nCall-ID"), 0, ";tag=b");
+}
+
+TEST_F(Connections, MediaMovesWithItsDialog) {
+    begin_call(phone);
+    gateway.engine.note_ended(std::vector{phone.flow});
+    EXPECT_THAT(gateway.wait(1s).renew, IsEmpty());
+    const auto next = reconnected();
+    const auto again = next.out(reinviting());
+    EXPECT_THAT(again.opened, IsEmpty());
+    EXPECT_THAT(gateway.wait(1s).renew, ElementsAre(next.flow.original));
+    for (const auto& [key, mapping] : gateway.engine.media().mappings())
+        EXPECT_EQ(mapping.master, next.flow.original);
+}
+
+TEST_F(Connections, MediaOfADialogThatMovedIsRenewedWhenTheFirstOneCloses) {
+    begin_call(phone);
+    const auto next = reconnected();
+    (void)next.out(reinviting());
+    EXPECT_THAT(gateway.wait(1s).renew, IsEmpty());
+    gateway.engine.note_ended(std::vector{phone.flow});
+    EXPECT_THAT(gateway.wait(1s).renew, ElementsAre(next.flow.original));
+}
+
+TEST_F(Connections, MediaGoesBackToTheOneThatIsLeft) {
+    begin_call(phone);
+    const auto next = reconnected();
+    (void)next.out(reinviting());
+    gateway.engine.note_ended(std::vector{next.flow});
+    EXPECT_THAT(gateway.wait(1s).renew, ElementsAre(phone.flow.original));
+    gateway.engine.note_ended(std::vector{phone.flow});
+    EXPECT_THAT(gateway.wait(1s).renew, IsEmpty());
+}
+
+TEST_F(Connections, BothClosedAtOnceLeaveNothingToHangOn) {
+    begin_call(phone);
+    const auto next = reconnected();
+    (void)next.out(reinviting());
+    gateway.engine.note_ended(std::vector{phone.flow, next.flow});
+    EXPECT_THAT(gateway.wait(1s).renew, IsEmpty());
+    const auto third = reconnected(40002, 1026);
+    (void)third.out(reinviting(3));
+    EXPECT_THAT(gateway.wait(1s).renew, ElementsAre(third.flow.original));
+}
+
+TEST_F(Connections, MediaOnAUdpFlowStaysThere) {
+    const auto line = gateway.line("192.168.77.2:40000");
+    begin_call(line);
+    const auto next = reconnected();
+    (void)next.out(reinviting());
+    gateway.engine.note_ended(std::vector{line.flow, next.flow});
+    EXPECT_THAT(gateway.wait(1s).renew, IsEmpty());
+    EXPECT_THAT(gateway.engine.needed(std::vector{line.flow, next.flow}), ElementsAre(line.flow))
+        << "which the daemon makes anew";
+}
+
+TEST_F(Connections, OnlySoManyOfBeforeAreRemembered) {
+    begin_call(phone);
+    for (int i = 1; i < 10; ++i)
+        (void)reconnected(40000 + i, 1024 + i).out(reinviting(i + 1));
+    for (const auto& [key, mapping] : gateway.engine.media().mappings())
+        EXPECT_LE(mapping.formers.size(), kMostFormers);
+}
+
+TEST_F(Connections, AfterARestartTheNextMessageElsewhereMakesSure) {
+    begin_call(phone);
+    Gateway fresh;
+    fresh.engine.restore(gateway.engine.save());
+    auto next = reconnected();
+    next.gateway = &fresh;
+    (void)next.out(reinviting());
+    EXPECT_THAT(fresh.wait(1s).renew, ElementsAre(next.flow.original));
+}
+
+TEST_F(Connections, SoDoesOneAfterNewsWasLost) {
+    begin_call(phone);
+    gateway.engine.doubt_connections();
+    const auto next = reconnected();
+    (void)next.out(reinviting());
+    EXPECT_THAT(gateway.wait(1s).renew, ElementsAre(next.flow.original));
+    // And should the first one be there still, its end is heeded.
+    gateway.engine.note_ended(std::vector{phone.flow});
+    EXPECT_THAT(gateway.wait(1s).renew, ElementsAre(next.flow.original));
+}
+
+TEST_F(Connections, TheServersOwnOutlivesWhatItWasExpectedFor) {
+    const auto sent = phone.out(registering());
+    (void)phone.in(registered(sent, ";expires=60"));
+    const auto due = gateway.wait(93s);
+    EXPECT_THAT(show(due.close), ElementsAre(kListening));
+    EXPECT_THAT(gateway.wait(3s).sweep, IsEmpty());
+    auto bob = kBob;
+    bob.target = "sip:alice@203.0.113.1:10000;transport=tcp";
+    bob.peer_tag.clear();
+    EXPECT_THAT(called.in(bob.request("OPTIONS", 1)).text,
+                HasSubstr("OPTIONS sip:alice@192.168.77.2:5060;transport=tcp"));
+}
+
+TEST_F(Connections, SignallingOverUdpIsRenewedOnItsNextFlowToo) {
+    const auto line = gateway.line("192.168.77.2:40000");
+    (void)line.out(registering({.transport = "UDP"}));
+    const auto next = reconnected();
+    (void)next.out(registering({.cseq = 2}));
+    gateway.engine.note_ended(std::vector{line.flow});
+    EXPECT_THAT(gateway.wait(1s).renew, ElementsAre(next.flow.original));
+}
+
+TEST_F(Connections, AStrangersClosedConnectionIsNothing) {
+    begin_call(phone);
+    const auto web = gateway.line("192.168.77.2:50000", "203.0.113.1:50000", "198.51.100.7:443");
+    gateway.engine.note_ended(std::vector{web.over_tcp().flow});
+    EXPECT_THAT(gateway.wait(1s).renew, IsEmpty());
+}
+
+// --- bindings -------------------------------------------------------------------------------------
+
+TEST_F(Connections, ABindingIsTheLastConnections) {
+    (void)phone.in(registered(phone.out(registering())));
+    const auto next = reconnected();
+    (void)next.in(registered(next.out(registering({.cseq = 2}))));
+    const auto bindings = gateway.engine.bindings();
+    ASSERT_EQ(bindings.size(), 1U);
+    EXPECT_EQ(bindings.front().flow, next.flow);
+    EXPECT_THAT(gateway.engine.needed(std::vector{phone.flow}), IsEmpty());
+}
+
+TEST_F(Connections, WhatTheRegistrarDroppedOfAnotherOneIsOver) {
+    const auto enrol = [&](const Line& line, int cseq, const char* contact, const char* listed) {
+        const auto sent = line.out(registering({.contact = contact, .cseq = cseq}));
+        (void)line.in(registered(sent.text, "Contact: " + std::string(listed)));
+        return gateway.engine.bindings().size();
+    };
+    const auto next = reconnected();
+    const auto third = reconnected(40002, 1026);
+    EXPECT_EQ(enrol(phone, 1, "<sip:alice@192.168.77.2:40000;transport=tcp;ob>",
+                    "<sip:alice@203.0.113.1:1024;transport=tcp;ob>"),
+              1U);
+    // RFC 5626 6: the same instance and reg-id replace the binding of before …
+    EXPECT_EQ(enrol(next, 2, "<sip:alice@192.168.77.2:40001;transport=tcp;ob>",
+                    "<sip:alice@203.0.113.1:1025;transport=tcp;ob>"),
+              1U);
+    // … and another reg-id stands beside it.
+    EXPECT_EQ(enrol(third, 3, "<sip:alice@192.168.77.2:40002;transport=tcp;ob>",
+                    "<sip:alice@203.0.113.1:1025;transport=tcp;ob>, "
+                    "<sip:alice@203.0.113.1:1026;transport=tcp;ob>"),
+              2U);
+    EXPECT_EQ(enrol(third, 4, "*\nExpires: 0", "<sip:x@198.51.100.1>"), 0U);
+}
+
+TEST_F(Connections, ABindingOfAnotherNameOrRegistrarStays) {
+    (void)phone.in(registered(phone.out(registering())));
+    const auto elsewhere =
+        gateway.line("192.168.77.2:40001", "203.0.113.1:1025", "203.0.113.20:5060").over_tcp();
+    (void)elsewhere.in(registered(elsewhere.out(registering({.cseq = 2}))));
+    EXPECT_EQ(gateway.engine.bindings().size(), 2U);
 }
 
 }  // namespace
