@@ -46,6 +46,13 @@ Port port_of(const sip::Uri& uri) {
     return uri.host.port.value_or(default_port(uri));
 }
 
+SaidTransport said_transport(const sip::Uri& uri) {
+    if (uri.transport.empty()) return SaidTransport::none;
+    if (equal_ignoring_case(uri.transport, "udp")) return SaidTransport::udp;
+    if (equal_ignoring_case(uri.transport, "tcp")) return SaidTransport::tcp;
+    return SaidTransport::other;
+}
+
 std::string canonical(const HostPort& text, const Endpoint& endpoint, Port unwritten) {
     const auto& address = endpoint.address;
     const bool brackets = address.family() == Family::ipv6;

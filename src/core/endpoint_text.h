@@ -4,6 +4,7 @@
 //     sip:alice@example.com:1024;maddr=192.168.77.2   192.168.77.2:1024 (RFC 3261 19.1.1)
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +24,15 @@ namespace sipnat {
 [[nodiscard]] bool names(const sip::Uri& uri, const Endpoint& endpoint);
 [[nodiscard]] bool names_host(const sip::Uri& uri, const IpAddress& address);
 [[nodiscard]] Port port_of(const sip::Uri& uri);
+
+/// What a URI's transport parameter says (RFC 3261 19.1.1).
+enum class SaidTransport : std::uint8_t {
+    none,
+    udp,
+    tcp,
+    other,  ///< tls, ws, sctp: nothing that we could read
+};
+[[nodiscard]] SaidTransport said_transport(const sip::Uri& uri);
 
 /// The endpoint as host [":" port] in the place of `text`: the port stays unwritten when it was and
 /// still is what no port means.

@@ -9,6 +9,7 @@
 #include <ranges>
 #include <set>
 #include <span>
+#include <unordered_set>
 #include <utility>
 
 #include "core/bodies.h"
@@ -295,6 +296,8 @@ class Engine::Implementation {
             media_.drop_unused(saved.key);
     }
 
+    KnownEndpoints& known() { return ports_.known(); }
+
     Settings settings_;
     MediaTable media_;
     CallBook book_;
@@ -348,7 +351,8 @@ class Engine::Implementation {
         const bool forwarded = packet.gateway == GatewayEnd::none;
         if (forwarded && view.sender.inside && view.sender.translated() &&
             packet.direction == FlowDirection::original) {
-            ports_.known().note_flow(view.sender, view.receiver.real.address, view.transport, now);
+            ports_.known().note_flow({view.sender, view.receiver.real.address, view.transport},
+                                     now);
         }
         auto further = rewrite(message, names, view, now, scratch);
         if (!forwarded) further.clear();
@@ -420,7 +424,7 @@ class Engine::Implementation {
             decision_.entry = {packet.flow, packet.standing == FlowStanding::unhelped};
         }
         if (!bodies.empty() && !refusal) rewrite_bodies(message, view, bodies, own, scratch);
-        decision_.beyond_body = beyond_body(message);
+        if (view.transport == Transport::udp) decision_.beyond_body = beyond_body(message);
         std::ranges::sort(decision_.edits, {}, [](const Edit& edit) { return edit.span.offset; });
         decision_.reason = decision_.edits.empty() ? Reason::unchanged : Reason::rewritten;
         if (refusal && (!read || !bodies.empty())) {
@@ -519,6 +523,7 @@ class Engine::Implementation {
         change.id = *id;
         auto& call = book_.at(*id);
         hang_on(call, packet, seen);
+        if (!change.began && call.master != change.before.master) take_along(call);
 
         const bool describes = !bodies.empty() && describes_media(seen.message);
         if (describes && seen.outgoing && !refusal) {
@@ -583,6 +588,12 @@ class Engine::Implementation {
     static void hang_on(Call& call, const Packet& packet, const CallMessage& seen) {
         call.master = packet.flow.original;
         call.inside_sends = seen.outgoing ? packet.direction : opposite(packet.direction);
+    }
+
+    /// What hung on a connection of before.
+    void take_along(const Call& call) {
+        for (const auto& key : call.holes)
+            media_.follow(key.mapping, {call.master, call.inside_sends, call.inside});
     }
 
     /// The NAT tells which side is inside, or the gateway is one: without either the sender may be
@@ -873,9 +884,10 @@ class Engine::Implementation {
             unroutable_.push_back(answer.endpoint.address);
         } else if (answer.kind == KernelAnswer::Kind::flow_exists && !exhausted) {
             const auto view = view_of(packet);
-            ports_.known().note_flow({answer.inside, answer.endpoint, true},
-                                     view.receiver.real.address, view.transport, now);
-            ports_.leave(answer.inside.port);
+            // Only of UDP there is a hole out that can clash with it.
+            const Party inside{answer.inside, answer.endpoint, true};
+            ports_.known().note_flow({inside, view.receiver.real.address, Transport::udp}, now);
+            ports_.leave(answer.inside, Transport::udp);
         } else {
             refused_ = {Reason::media_refused,
                         answer.text.empty() ? "too many attempts" : answer.text};
@@ -890,11 +902,13 @@ class Engine::Implementation {
                 return true;
             case KernelAnswer::Kind::no_route:
                 return std::ranges::count(unroutable_, answer.endpoint.address) > 0;
-            case KernelAnswer::Kind::port_taken: {
+            case KernelAnswer::Kind::port_taken:
                 // One that is in use stays where it is.
-                const auto key = media_.find_outside(answer.endpoint, Transport::udp);
-                return key && !media_.find(*key)->uses.empty();
-            }
+                return std::ranges::any_of(decision_.open, [&](const Hole& hole) {
+                    if (hole.outside != answer.endpoint) return false;
+                    const auto key = media_.find_outside(hole.outside, hole.transport);
+                    return key && !media_.find(*key)->uses.empty();
+                });
             default:
                 return false;
         }
@@ -1043,13 +1057,24 @@ std::vector<Hole> Engine::settle_idle(const std::vector<IdleAnswer>& answers, Ti
 std::optional<Time> Engine::next_due() const {
     return implementation_->next_due();
 }
+void Engine::note_ended(std::span<const FlowTuples> flows) {
+    std::unordered_set<Tuple> ended;
+    for (const auto& flow : flows) {
+        ended.insert(flow.original);
+        if (flow.original.transport == Transport::tcp) implementation_->known().note_ended(flow);
+    }
+    implementation_->media_.note_ended(ended);
+}
+void Engine::doubt_connections() {
+    implementation_->media_.doubt_connections();
+}
 void Engine::set_settings(const Settings& settings) {
     implementation_->set_settings(settings);
 }
 void Engine::exclude_ports(const std::vector<PortRange>& ranges) {
     implementation_->media_.exclude(ranges);
 }
-void Engine::set_foreign_endpoints(std::set<Endpoint> endpoints) {
+void Engine::set_foreign_endpoints(OutsideEndpoints endpoints) {
     implementation_->media_.set_foreign(std::move(endpoints));
 }
 const Counters& Engine::counters() const {
@@ -1076,7 +1101,8 @@ std::vector<FlowTuples> Engine::needed(std::span<const FlowTuples> flows) const 
     if (flows.empty()) return {};
     std::set<Tuple> masters;
     for (const auto& [key, mapping] : implementation_->media_.mappings()) {
-        if (!mapping.uses.empty()) masters.insert(mapping.master);
+        const bool can_be_made = mapping.master.transport == Transport::udp;
+        if (!mapping.uses.empty() && can_be_made) masters.insert(mapping.master);
     }
     std::vector<FlowTuples> found;
     std::ranges::copy_if(flows, std::back_inserter(found), [&](const FlowTuples& flow) {

@@ -39,20 +39,20 @@ Reach FurtherPorts::reach(const Packet& packet, const Perspective& sender,
     recall_left(sender);
     const auto& inside = sender.inside;
     const auto& peer = sender.peer;
-    const auto transport = packet.flow.original.transport;
-    for (const auto& [port, in_contact] : ports) {
-        if (leaves_all_) left_.push_back(port);
-        if (std::ranges::count(left_, port) > 0) continue;
+    const FlowEnd own{inside, peer.real.address, packet.flow.original.transport};
+    for (const auto& [port, transport, in_contact] : ports) {
+        if (leaves_all_) left_.emplace_back(transport, port);
+        if (std::ranges::count(left_, LeftPort(transport, port)) > 0) continue;
         const MediaKey key{inside.shown.address, transport, {inside.real.address, port}};
         const auto* mapping = media_.find(key);
         const bool is_new = mapping == nullptr || mapping->uses.empty();
         // It has spoken from there to this peer already: that flow's outside port is this one's.
-        if (known_.by_flow(inside, port, peer.real.address, transport, now)) continue;
+        if (known_.by_flow(own, port, transport, now)) continue;
         const auto mapped =
             media_.map(std::span(&key, 1), ExpectClass::signalling,
                        {packet.flow.original, packet.direction, key.inside.address});
         if (mapped != Mapped::done) {
-            leave(key.inside, reason_of(mapped));
+            leave(key, reason_of(mapped));
             continue;
         }
         if (mapping != nullptr && mapping->uses.size() >= kMostSignallingHoles) continue;
@@ -81,7 +81,7 @@ void FurtherPorts::add_own(const Packet& packet, const Perspective& perspective,
     }
 }
 
-/// In for whom the settings name, out for the peer.
+/// In for whom the settings name, out for the peer over UDP.
 void FurtherPorts::add_holes(const MediaKey& key, const Party& peer,
                              std::vector<HoleKey>& holes) const {
     switch (settings_.signalling_source) {
@@ -96,17 +96,18 @@ void FurtherPorts::add_holes(const MediaKey& key, const Party& peer,
             holes.push_back({key, std::nullopt});
             break;
     }
-    if (!peer.translated()) holes.push_back({key, peer.real});
+    if (key.transport == Transport::udp && !peer.translated()) holes.push_back({key, peer.real});
 }
 
 bool FurtherPorts::lend(const Perspective& sender, const Reach& reach,
                         const std::vector<FurtherPort>& ports, bool in_call, Time now,
                         std::pmr::memory_resource* scratch, std::vector<Hole>& open) {
     const auto& message = sender.seen.message;
-    for (const auto& [port, in_contact] : ports) {
+    for (const auto& [port, transport, in_contact] : ports) {
         std::vector<HoleKey> holes;
-        std::ranges::copy_if(reach.holes, std::back_inserter(holes),
-                             [&](const HoleKey& key) { return key.mapping.inside.port == port; });
+        std::ranges::copy_if(reach.holes, std::back_inserter(holes), [&](const HoleKey& key) {
+            return key.mapping.inside.port == port && key.mapping.transport == transport;
+        });
         if (holes.empty() || (in_call && in_contact)) continue;
         const auto subject =
             in_contact ? lease_subject(message, scratch) : via_lease_subject(message, scratch);
@@ -123,7 +124,7 @@ bool FurtherPorts::lend(const Perspective& sender, const Reach& reach,
             !change.acquired.empty() || lease.until - lease.saved_until > kStaleDeadline;
         if (is_news) lease.saved_until = lease.until;
         if (!leases_.put(std::move(lease), settings_)) {
-            leave(name.mapping.inside, Reason::binding_limit);
+            leave(name.mapping, Reason::binding_limit);
             continue;
         }
         for (const auto& key : change.acquired) {
@@ -135,9 +136,9 @@ bool FurtherPorts::lend(const Perspective& sender, const Reach& reach,
     return !changes_.empty();
 }
 
-void FurtherPorts::leave(const Endpoint& inside, Reason reason) {
-    unreached_ = Refusal{reason, inside.text()};
-    left_.push_back(inside.port);
+void FurtherPorts::leave(const MediaKey& key, Reason reason) {
+    unreached_ = Refusal{reason, key.inside.text()};
+    left_.emplace_back(key.transport, key.inside.port);
 }
 
 void FurtherPorts::leave_all(const std::string& why) {

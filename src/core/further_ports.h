@@ -5,6 +5,9 @@
 //         mapping  192.168.77.2:5060 = 203.0.113.1:10000
 //         holes    in for the registrar, out to it
 //
+// Over TCP (`;transport=tcp` in the Contact) there is no hole out: a connection that the phone opens
+// from the port that it listens on, if it ever does, has a flow of its own.
+//
 // A Contact's holes are the call's in a call (Call::signalling). All others have a lease. What
 // can't be had stays as sent: a message needs no further port to be passed.
 //
@@ -15,6 +18,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/header_rewriter.h"
@@ -73,7 +77,9 @@ class FurtherPorts {
     void leave_all(const std::string& why);
     [[nodiscard]] bool leaves_all() const { return leaves_all_; }
     /// This one has a flow of its own.
-    void leave(Port port) { left_.push_back(port); }
+    void leave(const Endpoint& inside, Transport transport) {
+        left_.emplace_back(transport, inside.port);
+    }
 
     // --- time and state ---
 
@@ -94,12 +100,13 @@ class FurtherPorts {
         std::optional<Lease> before;
         std::vector<HoleKey> acquired;
     };
+    using LeftPort = std::pair<Transport, Port>;
     struct Left {
         Refusal why;
-        std::vector<Port> ports;
+        std::vector<LeftPort> ports;
     };
 
-    void leave(const Endpoint& inside, Reason reason);
+    void leave(const MediaKey& key, Reason reason);
     /// Answers of an INVITE come where its Via says for as long as it rings, and once more.
     void note_ringing(const sip::Message& message, const NatView& view, Time now,
                       std::pmr::memory_resource* scratch);
@@ -115,7 +122,7 @@ class FurtherPorts {
     // Of the packet under way.
     std::vector<Change> changes_;
     std::optional<Refusal> unreached_;
-    std::vector<Port> left_;  // these stay as sent, or have a flow of their own
+    std::vector<LeftPort> left_;  // these stay as sent, or have a flow of their own
     bool leaves_all_ = false;
     bool has_recalled_ = false;
 };

@@ -23,6 +23,7 @@ void GatewayFlows::note_message(const Packet& packet, const sip::Message& messag
 
 std::optional<std::chrono::seconds> GatewayFlows::timeout(const Packet& packet) {
     const auto& flow = packet.flow.original;
+    if (flow.transport == Transport::tcp) return std::nullopt;
     const bool lasts = packet.gateway == GatewayEnd::none || with_media_.find(flow) != nullptr ||
                        registered_.find(flow) != nullptr;
     return lasts ? std::optional(kFlowTimeout) : std::nullopt;

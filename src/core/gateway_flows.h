@@ -45,7 +45,8 @@ class GatewayFlows {
     /// 17.1.3).
     void note_message(const Packet& packet, const sip::Message& message, std::string_view branch);
 
-    /// For the entry of the packet's flow; none: as it is. Forwarded flows always have one.
+    /// For the entry of the packet's flow; none: as it is, like a TCP connection's, which the kernel
+    /// keeps for as long as it is up. Forwarded UDP flows always have one.
     [[nodiscard]] std::optional<std::chrono::seconds> timeout(const Packet& packet);
 
   private:

@@ -123,9 +123,11 @@ class HeaderRewriter {
         const auto port = default_port(via);
         const bool inside = via.sent_by.address == sender_.real.address;
         if (!inside && !names(via.sent_by, sender_.shown, port)) return;
-        const auto own = inside ? sender_at(via.sent_by.port.value_or(port)) : sender_;
-        const bool is_answered_there = equal_ignoring_case(via.transport, "UDP") && !via.rport;
-        if (inside && is_answered_there) note_further(via.sent_by.port.value_or(port), false);
+        const auto at = via.sent_by.port.value_or(port);
+        const auto own = inside ? known_.by_real(sender_end(), at, transport_, now_) : sender_;
+        const bool is_answered_there =
+            transport_ == Transport::udp && !via.rport && equal_ignoring_case(via.transport, "UDP");
+        if (inside && is_answered_there) note_further({at, Transport::udp, false});
         if (!own) return;
         written_.sent_by = via.sent_by.whole.in(text_);
         written_.via_edited = inside;
@@ -146,7 +148,8 @@ class HeaderRewriter {
             replace(via.sent_by.whole, answered_->sent_by, Place::via, Why::restored);
         } else {
             if (via.sent_by.address != receiver_.shown.address) return;
-            const auto own = receiver_at(via.sent_by.port.value_or(port));
+            const auto own =
+                known_.by_shown(receiver_end(), via.sent_by.port.value_or(port), transport_, now_);
             if (!own) return;
             replace(via.sent_by.whole, canonical(via.sent_by, own->real, port), Place::via,
                     Why::receiver_inside);
@@ -169,7 +172,7 @@ class HeaderRewriter {
         sip::AddressReader values(text_, header.value);
         while (const auto value = values.next()) {
             const auto uri = sip::parse_uri(text_, value->uri);
-            if (!uri || !same_transport(*uri) || is_ambiguous(*uri, rule)) continue;
+            if (!uri || is_ambiguous(*uri, rule)) continue;
             if (sender_.translated() && from_sender(*uri, rule)) continue;
             if (receiver_.translated()) towards_receiver(*uri, rule);
         }
@@ -184,12 +187,13 @@ class HeaderRewriter {
 
     /// True when the URI names the sender.
     bool from_sender(const sip::Uri& uri, const HeaderRule& rule) {
+        const auto said = said_transport(uri);
         const bool inside = names_host(uri, sender_.real.address);
-        if (!inside && !names(uri, sender_.shown)) return false;
-        const auto own = inside ? sender_at(port_of(uri)) : sender_;
+        if (!inside && !(names(uri, sender_.shown) && may_be_own(said))) return false;
+        const auto own = inside ? known_.by_real(sender_end(), port_of(uri), said, now_) : sender_;
         const bool is_reached_there =
             rule.kind == HeaderKind::contact && makes_dialog() && uri.scheme == sip::Scheme::sip;
-        if (inside && is_reached_there) note_further(port_of(uri), true);
+        if (inside && is_reached_there) note_further(port_of(uri), said);
         if (!own) return false;
         note(uri, rule, *own, inside ? own->real.address : own->shown.address);
         if (inside) translate(uri, own->real, own->shown, rule.place, Why::sender_outside);
@@ -197,8 +201,8 @@ class HeaderRewriter {
     }
 
     void towards_receiver(const sip::Uri& uri, const HeaderRule& rule) {
-        if (!same_transport(uri) || !names_host(uri, receiver_.shown.address)) return;
-        const auto own = receiver_at(port_of(uri));
+        if (!names_host(uri, receiver_.shown.address)) return;
+        const auto own = known_.by_shown(receiver_end(), port_of(uri), said_transport(uri), now_);
         if (!own) return;
         const auto written = written_uri(uri, rule, *own);
         if (!written) {
@@ -398,13 +402,26 @@ class HeaderRewriter {
 
     // --- both -----------------------------------------------------------------------------------
 
-    /// The sender at this port of its own; nothing when nobody outside could reach it there.
-    [[nodiscard]] std::optional<Party> sender_at(Port real) {
-        return known_.by_real(sender_, real, receiver_.real.address, transport_, now_);
+    [[nodiscard]] FlowEnd sender_end() const {
+        return {sender_, receiver_.real.address, transport_};
     }
-    /// The receiver at this port of its outside address.
-    [[nodiscard]] std::optional<Party> receiver_at(Port shown) {
-        return known_.by_shown(receiver_, shown, sender_.real.address, transport_, now_);
+    [[nodiscard]] FlowEnd receiver_end() const {
+        return {receiver_, sender_.real.address, transport_};
+    }
+
+    /// A URI with this word of its transport may name an end of this message's flow.
+    [[nodiscard]] bool may_be_own(SaidTransport said) const {
+        switch (said) {
+            case SaidTransport::none:
+                return true;
+            case SaidTransport::udp:
+                return transport_ == Transport::udp;
+            case SaidTransport::tcp:
+                return transport_ == Transport::tcp;
+            case SaidTransport::other:
+                break;
+        }
+        return false;
     }
 
     /// A request may; of answers, which anybody may have asked for, only those do that others follow.
@@ -422,20 +439,23 @@ class HeaderRewriter {
         }
     }
 
-    void note_further(Port port, bool in_contact) {
-        if (transport_ != Transport::udp || port == sender_.real.port || port < kFirstUserPort) {
-            return;
-        }
-        const auto same = std::ranges::find(further_, port, &FurtherPort::port);
-        if (same != further_.end()) {
-            same->in_contact = same->in_contact || in_contact;
-        } else if (further_.size() < kMostFurtherPorts) {
-            further_.push_back({port, in_contact});
-        }
+    /// Of a Contact.
+    void note_further(Port port, SaidTransport said) {
+        if (said == SaidTransport::other || (port == sender_.real.port && may_be_own(said))) return;
+        note_further({port, said == SaidTransport::tcp ? Transport::tcp : Transport::udp, true});
     }
 
-    [[nodiscard]] bool same_transport(const sip::Uri& uri) const {
-        return uri.transport.empty() || equal_ignoring_case(uri.transport, to_text(transport_));
+    void note_further(const FurtherPort& asked) {
+        const bool is_own = asked.port == sender_.real.port && asked.transport == transport_;
+        if (is_own || asked.port < kFirstUserPort) return;
+        const auto same = std::ranges::find_if(further_, [&asked](const FurtherPort& known) {
+            return known.port == asked.port && known.transport == asked.transport;
+        });
+        if (same != further_.end()) {
+            same->in_contact = same->in_contact || asked.in_contact;
+        } else if (further_.size() < kMostFurtherPorts) {
+            further_.push_back(asked);
+        }
     }
 
     template <class Text>

@@ -17,11 +17,12 @@ std::size_t KnownEndpoints::Hash::operator()(const Key& key) const noexcept {
         static_cast<std::size_t>(key.transport));
 }
 
-void KnownEndpoints::note_flow(const Party& inside, const IpAddress& remote, Transport transport,
-                               Time now) {
+void KnownEndpoints::note_flow(const FlowEnd& flow, Time now) {
+    const auto& [inside, remote, transport] = flow;
     const Key by_real{inside.real, remote, transport};
-    auto* known = flows_.find(by_real);
-    if (known != nullptr && known->inside.shown == inside.shown && now - known->last < kNoteAgain) {
+    const auto* known = flows_.find(by_real);
+    if (known != nullptr && known->inside.shown == inside.shown && !known->has_ended &&
+        now - known->last < kNoteAgain) {
         return;
     }
     // The flow of a mapping ends with it.
@@ -30,16 +31,45 @@ void KnownEndpoints::note_flow(const Party& inside, const IpAddress& remote, Tra
     flows_.put({inside.shown, remote, transport}) = {inside, now};
 }
 
+void KnownEndpoints::note_ended(const FlowTuples& flow) {
+    const auto& [opened_by, remote, transport] = flow.original;
+    const auto* known = flows_.find({opened_by, flow.reply.source.address, transport});
+    if (known == nullptr || known->inside.shown != flow.reply.destination) return;
+    for (const auto& end : {opened_by, flow.reply.destination}) {
+        auto* entry = flows_.find({end, flow.reply.source.address, transport});
+        if (entry != nullptr) entry->has_ended = true;
+    }
+}
+
 std::optional<Party> KnownEndpoints::flow(const Key& key, Time now) {
     const auto* known = flows_.find(key);
-    if (known == nullptr || now - known->last + kNoteAgain > kFlowTimeout) return std::nullopt;
+    if (known == nullptr || known->has_ended || now - known->last + kNoteAgain > kFlowTimeout) {
+        return std::nullopt;
+    }
     return known->inside;
 }
 
-std::optional<Party> KnownEndpoints::by_real(const Party& inside, Port real,
-                                             const IpAddress& remote, Transport transport,
+std::optional<Party> KnownEndpoints::by_real(const FlowEnd& own, Port real, SaidTransport said,
                                              Time now) {
-    if (auto own = by_flow(inside, real, remote, transport, now)) return own;
+    switch (said) {
+        case SaidTransport::udp:
+            return by_real(own, real, Transport::udp, now);
+        case SaidTransport::tcp:
+            return by_real(own, real, Transport::tcp, now);
+        case SaidTransport::none:
+            if (auto udp = by_real(own, real, Transport::udp, now)) return udp;
+            if (real == own.inside.real.port) return own.inside;
+            break;
+        case SaidTransport::other:
+            break;
+    }
+    return std::nullopt;
+}
+
+std::optional<Party> KnownEndpoints::by_real(const FlowEnd& own, Port real, Transport transport,
+                                             Time now) {
+    if (auto flow = by_flow(own, real, transport, now)) return flow;
+    const auto& inside = own.inside;
     const Endpoint endpoint{inside.real.address, real};
     const auto* mapping = mappings_.find({inside.shown.address, transport, endpoint});
     if (mapping == nullptr || mapping->media != ExpectClass::signalling) return std::nullopt;
@@ -48,28 +78,45 @@ std::optional<Party> KnownEndpoints::by_real(const Party& inside, Port real,
     return Party{endpoint, mapping->outside, inside.inside};
 }
 
-std::optional<Party> KnownEndpoints::by_flow(const Party& inside, Port real,
-                                             const IpAddress& remote, Transport transport,
+std::optional<Party> KnownEndpoints::by_flow(const FlowEnd& own, Port real, Transport transport,
                                              Time now) {
+    const auto& inside = own.inside;
     const Endpoint endpoint{inside.real.address, real};
-    if (endpoint == inside.real) return inside;
-    auto other = flow({endpoint, remote, transport}, now);
+    if (endpoint == inside.real && transport == own.transport) return inside;
+    auto other = flow({endpoint, own.remote, transport}, now);
     const bool same_outside = other && other->shown.address == inside.shown.address;
     return same_outside ? other : std::nullopt;
 }
 
-std::optional<Party> KnownEndpoints::by_shown(const Party& inside, Port shown,
-                                              const IpAddress& remote, Transport transport,
+std::optional<Party> KnownEndpoints::by_shown(const FlowEnd& own, Port shown, SaidTransport said,
                                               Time now) {
+    switch (said) {
+        case SaidTransport::udp:
+            return by_shown(own, shown, Transport::udp, now);
+        case SaidTransport::tcp:
+            return by_shown(own, shown, Transport::tcp, now);
+        case SaidTransport::none:
+            if (auto udp = by_shown(own, shown, Transport::udp, now)) return udp;
+            if (shown == own.inside.shown.port) return own.inside;
+            return by_shown(own, shown, Transport::tcp, now);
+        case SaidTransport::other:
+            break;
+    }
+    return std::nullopt;
+}
+
+std::optional<Party> KnownEndpoints::by_shown(const FlowEnd& own, Port shown, Transport transport,
+                                              Time now) {
+    const auto& inside = own.inside;
     const Endpoint endpoint{inside.shown.address, shown};
-    if (endpoint == inside.shown) return inside;
+    if (endpoint == inside.shown && transport == own.transport) return inside;
     std::optional<Party> other;
     if (const auto key = mappings_.find_outside(endpoint, transport)) {
         if (mappings_.find(*key)->media == ExpectClass::signalling) {
             other = Party{key->inside, endpoint, inside.inside};
         }
     } else {
-        other = flow({endpoint, remote, transport}, now);
+        other = flow({endpoint, own.remote, transport}, now);
     }
     const bool same_host = other && other->real.address == inside.real.address;
     return same_host ? other : std::nullopt;

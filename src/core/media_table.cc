@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <tuple>
+#include <utility>
 
 #include "core/port_pool.h"
 
@@ -17,6 +19,11 @@ auto use_of(Mapping& mapping, const HoleKey& key) {
 
 bool is_signalling(ExpectClass media) {
     return media == ExpectClass::signalling;
+}
+
+void doubt(Mapping& mapping) {
+    const bool is_connection = mapping.master.transport == Transport::tcp;
+    if (is_connection && mapping.footing == Footing::held) mapping.footing = Footing::unsure;
 }
 
 bool needs_port(const MediaKey& key) {
@@ -88,13 +95,14 @@ Mapped MediaTable::map(std::span<const MediaKey> keys, ExpectClass media, const 
             // A resting one comes back to life for its own endpoint, on the flow that needs it now.
             found->second.master = anchor.master;
             found->second.inside_sends = anchor.inside_sends;
+            found->second.formers.clear();
+            found->second.footing = Footing::held;
             found->second.media = media;
         } else if (is_signalling(found->second.media) != is_signalling(media)) {
             return Mapped::no_port;
         } else if (is_signalling(media)) {
             // The phone may have been restarted, and the flow of before end any time.
-            found->second.master = anchor.master;
-            found->second.inside_sends = anchor.inside_sends;
+            move(found->second, anchor);
         }
     }
     if (missing.empty()) return Mapped::done;
@@ -146,6 +154,51 @@ void MediaTable::add(const MediaKey& key, Port port, ExpectClass media, const An
     mapping.owner = anchor.owner;
     mappings_.emplace(key, std::move(mapping));
     charge(anchor.owner);
+}
+
+void MediaTable::move(Mapping& mapping, const Anchor& anchor) {
+    auto& formers = mapping.formers;
+    if (mapping.master != anchor.master) {
+        std::erase_if(formers, [&](const auto& former) { return former.first == anchor.master; });
+        if (mapping.footing != Footing::lost && formers.size() < kMostFormers) {
+            formers.emplace_back(mapping.master, mapping.inside_sends);
+        }
+        mapping.master = anchor.master;
+        mapping.inside_sends = anchor.inside_sends;
+    }
+    if (std::exchange(mapping.footing, Footing::held) != Footing::held) {
+        to_renew_.insert(mapping.master);
+    }
+}
+
+void MediaTable::follow(const MediaKey& key, const Anchor& anchor) {
+    auto& mapping = mappings_.at(key);
+    if (mapping.master.transport == Transport::tcp) move(mapping, anchor);
+}
+
+void MediaTable::note_ended(const std::unordered_set<Tuple>& flows) {
+    for (auto& [key, mapping] : mappings_) {
+        if (mapping.uses.empty()) continue;
+        auto& formers = mapping.formers;
+        const auto lost = std::erase_if(
+            formers, [&flows](const auto& former) { return flows.contains(former.first); });
+        if (!flows.contains(mapping.master)) {
+            if (lost > 0) to_renew_.insert(mapping.master);
+        } else if (mapping.master.transport == Transport::udp) {
+            continue;
+        } else if (formers.empty()) {
+            mapping.footing = Footing::lost;
+        } else {
+            std::tie(mapping.master, mapping.inside_sends) = formers.back();
+            formers.pop_back();
+            to_renew_.insert(mapping.master);
+        }
+    }
+}
+
+void MediaTable::doubt_connections() {
+    for (auto& [key, mapping] : mappings_)
+        doubt(mapping);
 }
 
 bool MediaTable::acquire(const HoleKey& key) {
@@ -246,15 +299,16 @@ void MediaTable::claim(const IpAddress& host, const Endpoint& outside, Transport
     blocked_.emplace(now + kClaim, Blocked{outside, transport, host});
 }
 
-void MediaTable::set_foreign(std::set<Endpoint> endpoints) {
-    pool_->set_foreign(std::move(endpoints), Transport::udp);
+void MediaTable::set_foreign(OutsideEndpoints endpoints) {
+    pool_->set_foreign(std::move(endpoints));
 }
 
 bool MediaTable::restore(const MediaKey& key, const Mapping& mapping) {
     if (mappings_.contains(key)) return true;
     if (needs_port(key) && !pool_->take(mapping.outside, key.transport)) return false;
     by_outside_.emplace(std::pair{mapping.outside, key.transport}, key);
-    mappings_.emplace(key, mapping);
+    auto& restored = mappings_.emplace(key, mapping).first->second;
+    doubt(restored);
     charge(mapping.owner);
     return true;
 }
@@ -270,6 +324,8 @@ void MediaTable::collect_due(Time now, Due& due) {
         const auto& timer = to_sweep_.front();
         if (Mapping* mapping = unused_since(timer); mapping != nullptr && !mapping->swept) {
             mapping->swept = true;
+            // A connection is not over with the registration or the call, and its two ends would wait.
+            if (is_signalling(mapping->media) && timer.key.transport == Transport::tcp) continue;
             due.sweep.push_back({timer.key.transport, timer.key.inside, mapping->outside});
         }
     }
@@ -277,6 +333,8 @@ void MediaTable::collect_due(Time now, Due& due) {
         const auto timer = resting_.front();
         if (unused_since(timer) != nullptr) erase(timer.key);
     }
+    due.renew.assign(to_renew_.begin(), to_renew_.end());
+    to_renew_.clear();
     while (!blocked_.empty() && blocked_.begin()->first <= now) {
         const auto& blocked = blocked_.begin()->second;
         pool_->give_back(blocked.endpoint, blocked.transport);
@@ -288,6 +346,7 @@ void MediaTable::collect_due(Time now, Due& due) {
 std::optional<Time> MediaTable::next_due() const {
     std::optional<Time> next;
     const auto consider = [&next](Time time) { next = next ? std::min(*next, time) : time; };
+    if (!to_renew_.empty()) consider(Time{});
     if (!to_sweep_.empty()) consider(to_sweep_.front().since + kGrace);
     if (!resting_.empty()) consider(resting_.front().since + kRest);
     if (!blocked_.empty()) consider(blocked_.begin()->first);

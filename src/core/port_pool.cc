@@ -76,8 +76,8 @@ void PortPool::exclude(const std::vector<PortRange>& ranges) {
     set_range(range_);
 }
 
-void PortPool::set_foreign(std::set<Endpoint> endpoints, Transport transport) {
-    foreign_[transport] = std::move(endpoints);
+void PortPool::set_foreign(std::map<Transport, std::set<Endpoint>> endpoints) {
+    foreign_ = std::move(endpoints);
     set_range(range_);
 }
 

@@ -32,7 +32,7 @@ class PortPool {
     /// These are given out on no address, in the place of those excluded before.
     void exclude(const std::vector<PortRange>& ranges);
     /// Nor are these endpoints, which others use, in the place of those named before.
-    void set_foreign(std::set<Endpoint> endpoints, Transport transport);
+    void set_foreign(std::map<Transport, std::set<Endpoint>> endpoints);
     [[nodiscard]] std::size_t taken() const;
 
   private:

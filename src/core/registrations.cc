@@ -54,16 +54,15 @@ struct Contacts {
 
 /// What a Contact is called inside, whether the inside party wrote it or the registrar did. Empty for
 /// what is no SIP URI.
-std::pmr::string contact_of(std::string_view text, Span where, const Party& inside,
-                            const IpAddress& remote, Transport transport, KnownEndpoints& known,
-                            Time now, std::pmr::memory_resource* scratch) {
+std::pmr::string contact_of(std::string_view text, Span where, const FlowEnd& own,
+                            KnownEndpoints& known, Time now, std::pmr::memory_resource* scratch) {
     const auto uri = sip::parse_uri(text, where);
     if (!uri) return std::pmr::string(scratch);
     if (!uri->host.address) return user_at(text, *uri, uri->host.whole.in(text), scratch);
     Endpoint endpoint{*uri->host.address, port_of(*uri)};
-    if (endpoint.address == inside.shown.address) {
-        const auto own = known.by_shown(inside, endpoint.port, remote, transport, now);
-        if (own) endpoint = own->real;
+    if (endpoint.address == own.inside.shown.address) {
+        const auto named = known.by_shown(own, endpoint.port, said_transport(*uri), now);
+        if (named) endpoint = named->real;
     }
     // As Endpoint::text() writes it, which asks the heap.
     const bool is_ipv6 = endpoint.address.family() == Family::ipv6;
@@ -73,15 +72,13 @@ std::pmr::string contact_of(std::string_view text, Span where, const Party& insi
     return name += std::to_string(number(endpoint.port));
 }
 
-Contacts contacts_of(const sip::Message& message, const Party& inside, const IpAddress& remote,
-                     Transport transport, KnownEndpoints& known, Time now,
-                     std::pmr::memory_resource* scratch) {
+Contacts contacts_of(const sip::Message& message, const FlowEnd& own, KnownEndpoints& known,
+                     Time now, std::pmr::memory_resource* scratch) {
     Contacts contacts{std::pmr::vector<Contacts::Value>(scratch)};
     for_each_contact(message, [&](const sip::AddressValue& value, std::optional<seconds> expires) {
         contacts.any = true;
         contacts.star = contacts.star || value.star;
-        auto contact =
-            contact_of(message.text(), value.uri, inside, remote, transport, known, now, scratch);
+        auto contact = contact_of(message.text(), value.uri, own, known, now, scratch);
         if (!contact.empty()) contacts.values.push_back({std::move(contact), expires});
     });
     return contacts;
@@ -108,7 +105,7 @@ void Registrations::note(const FlowTuples& flow, const sip::Message& message, co
     }
     const auto general = delta_seconds(message.value(HeaderKind::expires));
     const auto contacts =
-        contacts_of(message, inside, registrar.real.address, view.transport, known, now, scratch);
+        contacts_of(message, {inside, registrar.real.address, view.transport}, known, now, scratch);
     auto& request = requests_.put(key);
     request.flow = flow;
     request.inside = inside;
@@ -129,7 +126,7 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
     const auto& registrar = request.registrar;
     const auto general = delta_seconds(answer.value(HeaderKind::expires));
     const auto listed =
-        contacts_of(answer, inside, registrar.real.address, flow.transport, known, now, scratch);
+        contacts_of(answer, {inside, registrar.real.address, flow.transport}, known, now, scratch);
     const auto granted = [&](std::string_view contact, const Asked* asked) -> seconds {
         const auto unsaid = asked != nullptr ? asked->expires.value_or(kUsualExpiry) : kUsualExpiry;
         const auto found = std::ranges::find(listed.values, contact, &Contacts::Value::contact);
@@ -148,6 +145,10 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
     };
     // What the registrar lists is all there is (RFC 3261 10.3).
     const bool is_told = listed.any || request.contacts.empty();
+    erase_on_others(request, [&](std::string_view contact) {
+        if (request.removes_all || is_asked(contact)) return true;
+        return is_told && granted(contact, nullptr) == seconds(0);
+    });
     for (auto next = first_of(flow, request.aor); of_record(next);) {
         const auto at = next++;
         const auto& contact = at->first.contact;
@@ -170,6 +171,26 @@ void Registrations::accept(const Request& request, const sip::Message& answer,
             put(name, request, now + time, settings, now);
         } else if (const auto at = find(name); at != bindings_.end()) {
             erase(at);
+        }
+    }
+}
+
+template <class IsOver>
+void Registrations::erase_on_others(const Request& request, IsOver is_over) {
+    const auto& flow = request.flow.original;
+    if (flow.transport != Transport::tcp) return;
+    const auto host = per_host_.find(request.inside.real.address);
+    if (host == per_host_.end()) return;
+    const auto others = host->second.connections;
+    for (const auto& other : others) {
+        if (other == flow) continue;
+        for (auto next = first_of(other, request.aor);
+             next != bindings_.end() && next->first.flow == other &&
+             next->first.aor == std::string_view(request.aor);) {
+            const auto at = next++;
+            const bool is_registrars =
+                at->second.registrar.address == request.registrar.real.address;
+            if (is_registrars && is_over(at->first.contact)) erase(at);
         }
     }
 }
@@ -218,19 +239,25 @@ bool Registrations::add(const Binding& binding, Time keep_up, const Settings& se
     const auto& host = binding.inside.address;
     const auto of_host = per_host_.find(host);
     const bool is_full =
-        of_host != per_host_.end() && of_host->second >= settings.bindings_per_host;
+        of_host != per_host_.end() && of_host->second.count >= settings.bindings_per_host;
     if (is_full || bindings_.size() >= settings.bindings) {
         ++refused_;
         return false;
     }
     const auto [made, is_new] = bindings_.emplace(binding.name, Kept{binding, binding.until});
     if (!is_new) return false;
-    ++per_host_[host];
+    auto& owner = per_host_[host];
+    ++owner.count;
     wakes_.emplace(binding.until, &made->second);
+    const bool is_connection = binding.name.flow.transport == Transport::tcp;
     auto& flow = flows_[binding.name.flow];
     if (flow.count == 0) {
-        flow = {made, 0, keep_up};
-        to_keep_up_.emplace(keep_up, binding.name.flow);
+        flow = {made, 0, keep_up, host};
+        if (is_connection) {
+            owner.connections.push_back(binding.name.flow);
+        } else {
+            to_keep_up_.emplace(keep_up, binding.name.flow);
+        }
     } else if (made->first < flow.first->first) {
         flow.first = made;
     }
@@ -258,28 +285,31 @@ void Registrations::take_changes(std::vector<Binding>& bindings, std::vector<Bin
 
 void Registrations::erase(Bindings::iterator at) {
     const auto of_host = per_host_.find(at->second.inside.address);
-    if (--of_host->second == 0) per_host_.erase(of_host);
     wakes_.erase({at->second.wake, &at->second});
     changed_.push_back(at->first);
     const auto flow = flows_.find(at->first.flow);
     if (flow->second.first == at) ++flow->second.first;
     bindings_.erase(at);
-    if (--flow->second.count > 0) return;
-    to_keep_up_.erase({flow->second.keep_up, flow->first});
-    flows_.erase(flow);
+    if (--flow->second.count == 0) {
+        const auto first = per_host_.find(flow->second.host);
+        if (first != per_host_.end()) std::erase(first->second.connections, flow->first);
+        to_keep_up_.erase({flow->second.keep_up, flow->first});
+        flows_.erase(flow);
+    }
+    if (--of_host->second.count == 0) per_host_.erase(of_host);
 }
 
 Registrations::Bindings::iterator Registrations::first_of(const Tuple& flow, std::string_view aor) {
     const auto found = flows_.find(flow);
     if (found == flows_.end()) return bindings_.end();
-    const auto& [first, count, keep_up] = found->second;
+    const auto& [first, count, keep_up, host] = found->second;
     return count == 1 ? first : bindings_.lower_bound(Order::View{flow, aor, {}});
 }
 
 Registrations::Bindings::iterator Registrations::find(const Order::View& name) {
     const auto found = flows_.find(std::get<0>(name));
     if (found == flows_.end()) return bindings_.end();
-    const auto& [first, count, keep_up] = found->second;
+    const auto& [first, count, keep_up, host] = found->second;
     if (count > 1) return bindings_.find(name);
     return Order::view(first->first) == name ? first : bindings_.end();
 }

@@ -1,5 +1,8 @@
 // All bindings of inside parties, by what REGISTERs and their 2xx say (RFC 3261 10.2, 10.3).
 //
+// A phone that connects anew over TCP registers anew, and its registrar has one binding where two
+// connections had one each: a 2xx on one of them counts for the others, too.
+//
 // A REGISTER changes nothing by itself: it is remembered, and its 2xx between the same hosts is taken as
 // what the registrar now has of this address of record. So 401, 407, 423 and all other failures leave what
 // is there, and so does whoever answers what was not asked.
@@ -59,7 +62,8 @@ class Registrations {
               KnownEndpoints& known, const Settings& settings, Time now,
               std::pmr::memory_resource* scratch);
 
-    /// Ends the bindings whose time is up. Appends the flows whose entries have to be kept up.
+    /// Ends the bindings whose time is up. Appends the UDP flows whose entries have to be kept up: a
+    /// TCP connection's lasts for days, and longer than the connection none is of use.
     void collect_due(Time now, std::vector<Tuple>& keep_up);
     /// Not later than what is due next.
     [[nodiscard]] std::optional<Time> next_due() const;
@@ -125,6 +129,9 @@ class Registrations {
     void wake_at(Kept& binding, Time time);
     bool add(const Binding& binding, Time keep_up, const Settings& settings);
     void erase(Bindings::iterator at);
+    /// On other connections of the host that asked.
+    template <class IsOver>
+    void erase_on_others(const Request& request, IsOver is_over);
     /// The first binding of an address of record, if it has any; else whatever.
     [[nodiscard]] Bindings::iterator first_of(const Tuple& flow, std::string_view aor);
     [[nodiscard]] Bindings::iterator find(const Order::View& name);
@@ -135,14 +142,19 @@ class Registrations {
     struct Flow {
         Bindings::iterator first;
         std::size_t count = 0;
-        Time keep_up{};  ///< of its one entry in to_keep_up_
+        Time keep_up{};  ///< of its one entry in to_keep_up_, unless it is a connection
+        IpAddress host;  ///< of its first binding
     };
 
     Bindings bindings_;
     std::unordered_map<Tuple, Flow> flows_;  // that have bindings
     // Each stays where it is in bindings_. An end that moved back is noticed when the old one comes.
     std::set<std::pair<Time, const Kept*>> wakes_;
-    std::unordered_map<IpAddress, std::size_t> per_host_;
+    struct Host {
+        std::size_t count = 0;
+        std::vector<Tuple> connections;  ///< TCP flows that have bindings
+    };
+    std::unordered_map<IpAddress, Host> per_host_;
     std::vector<BindingName> changed_;
     std::uint64_t refused_ = 0;
     std::set<std::pair<Time, Tuple>> to_keep_up_;

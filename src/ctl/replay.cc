@@ -121,7 +121,7 @@ class Replay {
 
     Decision decide(const Frame& frame, const PacketView& view, const SourceNat::Way& way) {
         if (now_ >= look_again_) {
-            engine_.set_foreign_endpoints(nat_.foreign());
+            engine_.set_foreign_endpoints({{Transport::udp, nat_.foreign()}});
             look_again_ = now_ + kForeignLook;
         }
         const Packet packet{way.flow, way.direction, FlowStanding::helped, view.payload};

@@ -72,6 +72,16 @@ FlowDirection direction_of(std::string_view earlier_text, std::string_view last_
     return direction_by_via(*earlier, view).value_or(FlowDirection::original);
 }
 
+/// Over TCP a message ends where its Content-Length says, and without one behind its headers (RFC 3261
+/// 18.3).
+std::string_view first_message(std::string_view text, Transport transport) {
+    if (transport == Transport::udp) return text;
+    const auto message = sip::Message::parse(text);
+    if (!message) return text;
+    const auto body = message->body();
+    return text.substr(0, message->content_length() ? body.end() : body.offset);
+}
+
 Decision feed(Engine& engine, const Packet& packet) {
     auto decision = engine.handle(packet, kAnyTime);
     return decision.needs_kernel() ? engine.settle(packet, {}, kAnyTime) : decision;
@@ -109,11 +119,11 @@ Exit rewrite(const RewriteOptions& options) {
             return Exit::usage;
         }
         packet.direction = direction_of(*earlier, *message, view);
-        packet.payload = *earlier;
+        packet.payload = first_message(*earlier, options.transport);
         (void)feed(engine, packet);
     }
     packet.direction = FlowDirection::original;
-    packet.payload = *message;
+    packet.payload = first_message(*message, options.transport);
     const auto decision = feed(engine, packet);
 
     if (options.output == Output::json) {
@@ -121,7 +131,12 @@ Exit rewrite(const RewriteOptions& options) {
     } else {
         std::cout << apply_edits(*message, decision.edits);
     }
-    if (options.output == Output::explain) std::cerr << to_explanation(decision, *message);
+    if (options.output == Output::explain) {
+        std::cerr << to_explanation(decision, *message);
+        if (const auto rest = message->size() - packet.payload.size(); rest > 0) {
+            std::cerr << rest << " bytes behind the message are not its own and stay\n";
+        }
+    }
     if (!is_refusal(decision.reason)) return Exit::good;
     std::cerr << in_one_line(decision) << "\n";
     return Exit::refused;

@@ -29,23 +29,29 @@ KernelAnswer refused_entry(const Error& error) {
     return answer;
 }
 
-/// The outside ports that these holes are the first, or the last, to use.
+/// This hole is the first, or the last, to use its outside port, which has a place in a set.
+bool is_in_set(const Hole& hole) {
+    return !hole.remote && !hole.shares_port && hole.inside != hole.outside &&
+           hole.outside.address.family() == Family::ipv4;
+}
+
+/// Where a packet that nobody expects would make an entry. A TCP connection that nobody expects gets a
+/// reset.
 std::vector<Endpoint> guarded(std::span<const Hole> holes) {
     std::vector<Endpoint> endpoints;
     for (const auto& hole : holes) {
-        const bool in_set =
-            hole.outside.address.family() == Family::ipv4 && hole.transport == Transport::udp;
-        if (!hole.remote && !hole.shares_port && hole.inside != hole.outside && in_set) {
-            endpoints.push_back(hole.outside);
-        }
+        if (hole.transport == Transport::udp && is_in_set(hole)) endpoints.push_back(hole.outside);
     }
     return endpoints;
 }
 
-std::vector<Endpoint> guarded_signalling(std::span<const Hole> holes) {
-    std::vector<Hole> signalling;
-    std::ranges::copy_if(holes, std::back_inserter(signalling), is_signalling);
-    return guarded(signalling);
+std::vector<Endpoint> signalling_over(Transport transport, std::span<const Hole> holes) {
+    std::vector<Endpoint> endpoints;
+    for (const auto& hole : holes) {
+        const bool is_that = is_signalling(hole) && hole.transport == transport;
+        if (is_that && is_in_set(hole)) endpoints.push_back(hole.outside);
+    }
+    return endpoints;
 }
 
 std::vector<netfilter::SetElement> elements(
@@ -110,8 +116,8 @@ std::vector<netfilter::NatElement> hairpin_elements(std::span<const Hole> holes)
 }  // namespace
 
 Executor::Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
-                   netfilter::Routes routes, netfilter::MediaGuard guard,
-                   netfilter::EndpointSet signalling, netfilter::NatMaps hairpin)
+                   netfilter::Routes routes, netfilter::MediaGuard guard, SignallingSets signalling,
+                   netfilter::NatMaps hairpin)
     : conntrack_(std::move(conntrack)),
       expectations_(std::move(expectations)),
       routes_(std::move(routes)),
@@ -128,12 +134,14 @@ Result<Executor> Executor::open() {
     if (!routes) return tl::unexpected(routes.error());
     auto guard = netfilter::MediaGuard::open(netfilter::kMediaSet);
     if (!guard) return tl::unexpected(guard.error());
-    auto signalling = netfilter::EndpointSet::open(netfilter::kSignallingSet);
-    if (!signalling) return tl::unexpected(signalling.error());
+    auto udp = netfilter::EndpointSet::open(netfilter::kSignallingSet);
+    if (!udp) return tl::unexpected(udp.error());
+    auto tcp = netfilter::EndpointSet::open(netfilter::kTcpSignallingSet);
+    if (!tcp) return tl::unexpected(tcp.error());
     auto hairpin = netfilter::NatMaps::open(netfilter::kTable);
     if (!hairpin) return tl::unexpected(hairpin.error());
     return Executor(*std::move(conntrack), *std::move(expectations), *std::move(routes),
-                    *std::move(guard), *std::move(signalling), *std::move(hairpin));
+                    *std::move(guard), {*std::move(udp), *std::move(tcp)}, *std::move(hairpin));
 }
 
 KernelAnswer Executor::open_holes(const Decision& decision, std::uint32_t mark) {
@@ -146,10 +154,9 @@ KernelAnswer Executor::open_holes(const Decision& decision, std::uint32_t mark) 
         // One that rests from an earlier call loses its lifetime.
         if (auto done = guard_.update(ports, elements(ports)); !done) return refused(done.error());
     }
-    const auto signalling = guarded_signalling(decision.open);
     auto answer = open_guarded(decision, mark);
-    if (answer.kind == Kind::done && !signalling.empty()) {
-        auto done = signalling_.update(signalling, elements(signalling));
+    if (answer.kind == Kind::done) {
+        auto done = update_signalling(decision.open, true);
         if (!done) answer.text = done.error().text();
     }
     if (answer.kind != Kind::done && !ports.empty()) {
@@ -227,6 +234,19 @@ KernelAnswer Executor::expect(std::span<const Hole> all) {
     return {Kind::refused, {}, "an expectation between the same endpoints can't be removed"};
 }
 
+Result<void> Executor::update_signalling(std::span<const Hole> holes, bool are_open) {
+    Result<void> result;
+    for (const auto& [transport, set] : {std::pair(Transport::udp, &signalling_.udp),
+                                         std::pair(Transport::tcp, &signalling_.tcp)}) {
+        const auto endpoints = signalling_over(transport, holes);
+        if (endpoints.empty()) continue;
+        auto done = set->update(
+            endpoints, are_open ? elements(endpoints) : std::vector<netfilter::SetElement>{});
+        if (!done) result = done;
+    }
+    return result;
+}
+
 Result<void> Executor::forget_early_media(const std::vector<Hole>& holes) {
     for (const auto& hole : holes) {
         auto done = daemon::forget_early_media(
@@ -257,10 +277,7 @@ Result<void> Executor::close_holes(std::span<const Hole> holes) {
     if (!hairpins.empty()) {
         if (auto done = hairpin_.update({hairpins, {}}); !done) result = done;
     }
-    const auto signalling = guarded_signalling(holes);
-    if (!signalling.empty()) {
-        if (auto done = signalling_.update(signalling, {}); !done) result = done;
-    }
+    if (auto done = update_signalling(holes, false); !done) result = done;
     const auto ports = guarded(holes);
     if (ports.empty()) return result;
     if (auto done = guard_.update(ports, elements(ports, kRest)); !done) result = done;
@@ -319,14 +336,15 @@ std::vector<Error> Executor::take_over(const MediaTable& media, Knowledge knowle
     return faults;
 }
 
-Result<std::set<Endpoint>> Executor::foreign_endpoints(const MediaTable& media) {
-    auto endpoints = reply_destinations(conntrack_, media);
+Result<OutsideEndpoints> Executor::foreign_endpoints(const MediaTable& media) {
+    auto endpoints = reply_destinations(conntrack_, media, std::nullopt);
     if (!endpoints || knowledge_ == Knowledge::all_calls) return endpoints;
     const auto unknown = unknown_expectations(media);
     if (!unknown) return tl::unexpected(unknown.error());
     for (const auto& expectation : *unknown) {
-        const bool inbound = number(expectation.match.source.port) == 0;
-        if (inbound) endpoints->insert(expectation.match.destination);
+        const auto& [source, outside, transport] = expectation.match;
+        const bool inbound = number(source.port) == 0;
+        if (inbound) (*endpoints)[transport].insert(outside);
     }
     return endpoints;
 }
@@ -349,20 +367,23 @@ Result<void> Executor::renew_if(const MediaTable& media,
 /// Guards the ports of these mappings, resting ones for their rest, and no others.
 Result<void> Executor::put_again(const MediaTable& media) {
     std::string flush;
-    for (const auto* set : {netfilter::kMediaSet, netfilter::kSignallingSet}) {
+    for (const auto* set :
+         {netfilter::kMediaSet, netfilter::kSignallingSet, netfilter::kTcpSignallingSet}) {
         flush += "flush set inet " + std::string(netfilter::kTable) + " " + set + "\n";
     }
     flush += "flush map inet " + std::string(netfilter::kTable) + " hairpin\n";
     if (auto done = netfilter::run_ruleset(flush, netfilter::RulesetMode::load); !done) return done;
-    std::vector<netfilter::SetElement> ports, signalling;
+    std::vector<netfilter::SetElement> ports, udp, tcp;
     std::vector<Hole> hairpins;
     for (const auto& [key, mapping] : media.mappings()) {
-        if (key.inside == mapping.outside || key.transport != Transport::udp) continue;
+        if (key.inside == mapping.outside) continue;
         const auto lifetime = mapping.uses.empty() ? std::optional(kRest) : std::nullopt;
-        ports.push_back({mapping.outside, lifetime});
         if (mapping.media == ExpectClass::signalling && !lifetime) {
+            auto& signalling = key.transport == Transport::udp ? udp : tcp;
             signalling.push_back({mapping.outside, std::nullopt});
         }
+        if (key.transport != Transport::udp) continue;
+        ports.push_back({mapping.outside, lifetime});
         for (const auto& use : mapping.uses) {
             if (use.way != Way::hairpin) continue;
             hairpins.push_back(media.hole({key, use.remote, use.from, use.way}));
@@ -370,7 +391,8 @@ Result<void> Executor::put_again(const MediaTable& media) {
         }
     }
     if (auto done = guard_.update({}, ports); !done) return done;
-    if (auto done = signalling_.update({}, signalling); !done) return done;
+    if (auto done = signalling_.udp.update({}, udp); !done) return done;
+    if (auto done = signalling_.tcp.update({}, tcp); !done) return done;
     return hairpin_.update({{}, hairpin_elements(hairpins)});
 }
 

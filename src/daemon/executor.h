@@ -25,6 +25,12 @@
 
 namespace sipnat::daemon {
 
+/// The outside endpoints that the table gives the helper on, by transport.
+struct SignallingSets {
+    netfilter::EndpointSet udp;
+    netfilter::EndpointSet tcp;
+};
+
 class Executor : public MediaGate {
   public:
     [[nodiscard]] static Result<Executor> open();
@@ -40,7 +46,7 @@ class Executor : public MediaGate {
     [[nodiscard]] std::vector<Error> take_over(const MediaTable& media,
                                                Knowledge knowledge) override;
     [[nodiscard]] Result<void> put_again(const MediaTable& media) override;
-    [[nodiscard]] Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) override;
+    [[nodiscard]] Result<OutsideEndpoints> foreign_endpoints(const MediaTable& media) override;
     [[nodiscard]] Result<void> renew(const MediaTable& media,
                                      const std::set<Tuple>& masters) override;
     /// Expectations end after a day, and with the flow that they hang on. Those of signalling are
@@ -49,13 +55,14 @@ class Executor : public MediaGate {
 
   private:
     Executor(netfilter::Conntrack conntrack, netfilter::Expectations expectations,
-             netfilter::Routes routes, netfilter::MediaGuard guard,
-             netfilter::EndpointSet signalling, netfilter::NatMaps hairpin);
+             netfilter::Routes routes, netfilter::MediaGuard guard, SignallingSets signalling,
+             netfilter::NatMaps hairpin);
 
     [[nodiscard]] KernelAnswer open_guarded(const Decision& decision, std::uint32_t mark);
     [[nodiscard]] std::optional<KernelAnswer> make_entry(const EntryRequest& request,
                                                          std::uint32_t mark);
     [[nodiscard]] KernelAnswer expect(std::span<const Hole> all);
+    [[nodiscard]] Result<void> update_signalling(std::span<const Hole> holes, bool are_open);
     [[nodiscard]] Result<void> forget_early_media(const std::vector<Hole>& holes);
     [[nodiscard]] Result<void> renew_if(const MediaTable& media,
                                         const std::function<bool(const Mapping&)>& condition);
@@ -65,7 +72,7 @@ class Executor : public MediaGate {
     netfilter::Expectations expectations_;
     netfilter::Routes routes_;
     netfilter::MediaGuard guard_;
-    netfilter::EndpointSet signalling_;
+    SignallingSets signalling_;
     netfilter::NatMaps hairpin_;
     bool entry_made_ = false;
     Knowledge knowledge_ = Knowledge::some_calls;

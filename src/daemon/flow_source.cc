@@ -51,8 +51,10 @@ MadeFlows QueueFlows::make_flows(std::span<const FlowTuples> flows, Time /*now*/
     return made;
 }
 
-/// True when it is there now, or was before; false when another flow has one of its ends.
+/// True when it is there now, or was before; false when another flow has one of its ends, or nobody can
+/// make it.
 Result<bool> QueueFlows::make_flow(const FlowTuples& tuples) {
+    if (tuples.original.transport == Transport::tcp) return is_present(tuples);
     FlowEntry entry;
     entry.tuples = tuples;
     entry.helper = netfilter::kSignallingHelper;
@@ -62,6 +64,10 @@ Result<bool> QueueFlows::make_flow(const FlowTuples& tuples) {
     const auto made = conntrack_.create(entry);
     if (made) return true;
     if (made.error().code != EEXIST) return tl::unexpected(made.error());
+    return is_present(tuples);
+}
+
+Result<bool> QueueFlows::is_present(const FlowTuples& tuples) {
     const auto present = conntrack_.find(tuples.original);
     if (present) return present->tuples == tuples;
     if (present.error().code == ENOENT) return false;

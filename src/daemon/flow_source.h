@@ -58,7 +58,7 @@ class FlowSource : public Interface {
     [[nodiscard]] virtual Result<void> keep_up(Time /*now*/) { return {}; }
 
     /// Flows of registrations must let calls in: those that are gone are made anew, with the outside
-    /// ports that they had.
+    /// ports that they had. But for TCP connections: what is gone is closed.
     [[nodiscard]] virtual MadeFlows make_flows(std::span<const FlowTuples> flows, Time now) = 0;
     /// The gateway translates flows to this outside address.
     [[nodiscard]] virtual Result<bool> has_address(const IpAddress& outside) = 0;
@@ -67,7 +67,7 @@ class FlowSource : public Interface {
     [[nodiscard]] virtual Result<void> end_flows(std::span<const FlowTuples> /*flows*/) {
         return {};
     }
-    /// These flows of registrations (original tuples) must not end for want of packets.
+    /// These UDP flows of registrations (original tuples) must not end for want of packets.
     [[nodiscard]] virtual Result<void> keep_flows(std::span<const Tuple> /*flows*/) { return {}; }
 };
 
@@ -87,6 +87,7 @@ class QueueFlows : public FlowSource {
 
   private:
     [[nodiscard]] Result<bool> make_flow(const FlowTuples& tuples);
+    [[nodiscard]] Result<bool> is_present(const FlowTuples& tuples);
 
     netfilter::Conntrack conntrack_;
     netfilter::Routes routes_;

@@ -222,14 +222,17 @@ Result<MediaCounts> count_packets(netfilter::Conntrack& conntrack,
     return counts;
 }
 
-Result<std::set<Endpoint>> reply_destinations(netfilter::Conntrack& conntrack,
-                                              const MediaTable& media) {
-    std::set<Endpoint> endpoints;
-    auto listed = conntrack.for_each({}, [&](const FlowEntry& flow) {
-        const auto& answered_at = flow.tuples.reply.destination;
+Result<OutsideEndpoints> reply_destinations(netfilter::Conntrack& conntrack,
+                                            const MediaTable& media,
+                                            std::optional<Transport> transport) {
+    OutsideEndpoints endpoints;
+    netfilter::FlowFilter filter;
+    filter.transport = transport;
+    auto listed = conntrack.for_each(filter, [&](const FlowEntry& flow) {
+        const auto& [source, answered_at, over] = flow.tuples.reply;
         const bool translated = answered_at != flow.tuples.original.source;
-        if (translated && !media.find_outside(answered_at, Transport::udp)) {
-            endpoints.insert(answered_at);
+        if (translated && !media.find_outside(answered_at, over)) {
+            endpoints[over].insert(answered_at);
         }
     });
     if (!listed) return tl::unexpected(listed.error());

@@ -56,8 +56,10 @@ using RemoveFlow = std::function<Result<void>(
 /// Of a signalling flow's entry: seconds without packets.
 inline constexpr std::uint32_t kEntryTimeout = 3600;
 
-/// The outside endpoints that translated UDP flows are answered at, without those of `media`.
-[[nodiscard]] Result<std::set<Endpoint>> reply_destinations(netfilter::Conntrack& conntrack,
-                                                            const MediaTable& media);
+/// The outside endpoints that translated flows, of `transport` or of any, are answered at, without
+/// those of `media`.
+[[nodiscard]] Result<OutsideEndpoints> reply_destinations(netfilter::Conntrack& conntrack,
+                                                          const MediaTable& media,
+                                                          std::optional<Transport> transport);
 
 }  // namespace sipnat::daemon

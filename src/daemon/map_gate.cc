@@ -71,8 +71,8 @@ class KernelSockets : public GateKernel {
     Result<MediaCounts> count_packets(std::span<const MediaFlows> media) override {
         return daemon::count_packets(conntrack_, media, netfilter::FlowOrigin::any);
     }
-    Result<std::set<Endpoint>> reply_destinations(const MediaTable& media) override {
-        return daemon::reply_destinations(conntrack_, media);
+    Result<OutsideEndpoints> reply_destinations(const MediaTable& media) override {
+        return daemon::reply_destinations(conntrack_, media, Transport::udp);
     }
     Result<bool> has_heard(const Hole& hole) override {
         return daemon::has_heard(hole, conntrack_);
@@ -160,6 +160,12 @@ Result<std::unique_ptr<MapGate>> MapGate::open(std::vector<config::Outside> outs
 }
 
 KernelAnswer MapGate::open_holes(const Decision& decision, std::uint32_t /*mark*/) {
+    const auto is_connection = [](const Hole& hole) {
+        return is_signalling(hole) && hole.transport == Transport::tcp;
+    };
+    if (std::ranges::any_of(decision.open, is_connection)) {
+        return {Kind::refused, {}, "SIP over TCP is not covered in this mode"};
+    }
     if (auto obstacle = kernel_->find_obstacle(decision)) return *obstacle;
     NatChanges changes;
     for (const auto& hole : decision.open) {
@@ -300,9 +306,10 @@ Result<MediaCounts> MapGate::count(std::span<const MediaFlows> media) {
     return kernel_->count_packets(media);
 }
 
-Result<std::set<Endpoint>> MapGate::foreign_endpoints(const MediaTable& media) {
+Result<OutsideEndpoints> MapGate::foreign_endpoints(const MediaTable& media) {
     auto endpoints = kernel_->reply_destinations(media);
-    if (endpoints) endpoints->insert(signalling_->left().begin(), signalling_->left().end());
+    if (!endpoints) return endpoints;
+    (*endpoints)[Transport::udp].insert(signalling_->left().begin(), signalling_->left().end());
     return endpoints;
 }
 

@@ -47,8 +47,7 @@ class GateKernel : public Interface {
     [[nodiscard]] virtual Result<void> delete_flows(std::span<const MediaFlows> ended) = 0;
     [[nodiscard]] virtual Result<void> evict(std::span<const Hole> holes) = 0;
     [[nodiscard]] virtual Result<MediaCounts> count_packets(std::span<const MediaFlows> media) = 0;
-    [[nodiscard]] virtual Result<std::set<Endpoint>> reply_destinations(
-        const MediaTable& media) = 0;
+    [[nodiscard]] virtual Result<OutsideEndpoints> reply_destinations(const MediaTable& media) = 0;
     [[nodiscard]] virtual Result<bool> has_heard(const Hole& hole) = 0;
     [[nodiscard]] virtual Result<void> update(const netfilter::NatChanges& changes) = 0;
     [[nodiscard]] virtual Result<std::vector<netfilter::NatElement>> list(
@@ -72,7 +71,7 @@ class MapGate : public MediaGate {
     [[nodiscard]] Result<MediaCounts> count(std::span<const MediaFlows> media) override;
     [[nodiscard]] std::vector<Error> take_over(const MediaTable& media,
                                                Knowledge knowledge) override;
-    [[nodiscard]] Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) override;
+    [[nodiscard]] Result<OutsideEndpoints> foreign_endpoints(const MediaTable& media) override;
     [[nodiscard]] Result<void> put_again(const MediaTable& media) override;
     [[nodiscard]] Result<void> keep_up(const MediaTable& media, Time now) override;
 

@@ -54,8 +54,8 @@ class MediaGate : public Interface {
     /// not be done.
     [[nodiscard]] virtual std::vector<Error> take_over(const MediaTable& media,
                                                        Knowledge knowledge) = 0;
-    /// Outside UDP endpoints that the kernel's state holds for others than the calls of `media`.
-    [[nodiscard]] virtual Result<std::set<Endpoint>> foreign_endpoints(const MediaTable& media) = 0;
+    /// Outside endpoints that the kernel's state holds for others than the calls of `media`.
+    [[nodiscard]] virtual Result<OutsideEndpoints> foreign_endpoints(const MediaTable& media) = 0;
     /// After the table was loaded again, perhaps in the place of one that somebody flushed.
     [[nodiscard]] virtual Result<void> put_again(const MediaTable& media) = 0;
     /// Flows (original tuples) that were made anew: what hung on them has ended with the old ones.

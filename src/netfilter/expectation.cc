@@ -30,7 +30,8 @@ bool same_object(const Expectation& here, const Expectation& there) {
            (here.match.source.address == there.match.source.address ||
             (here.match.source.address.is_unspecified() &&
              there.match.source.address.is_unspecified())) &&
-           (here.master == there.master || (here.translates && here.nat == there.nat));
+           here.translates == there.translates &&
+           (here.master == there.master || !here.translates || here.nat == there.nat);
 }
 
 }  // namespace

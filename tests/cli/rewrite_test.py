@@ -266,6 +266,85 @@ class Json(RewriteTest, unittest.TestCase):
         self.assertEqual(decision["reason"], "rewritten")
 
 
+class OverTcp(RewriteTest, unittest.TestCase):
+    """A phone connects from 192.168.77.2:40000, shown as 203.0.113.1:1024, and listens on 192.168.77.2:5060."""
+
+    OUT = ["--proto", "tcp", "--src", "192.168.77.2:40000", "--dst", "203.0.113.10:5060", "--snat", "203.0.113.1:1024"]
+    BACK = ["--proto", "tcp", "--src", "203.0.113.10:5060", "--dst", "203.0.113.1:1024", "--dnat", "192.168.77.2:40000"]
+    CALLED = ["--proto", "tcp", "--src", "203.0.113.10:33000", "--dst", "203.0.113.1:10000", "--dnat",
+              "192.168.77.2:5060"]
+
+    @staticmethod
+    def register(via, contact, start="REGISTER sip:203.0.113.10 SIP/2.0", to_tag=""):
+        return message(f"{start}\n"
+                       f"Via: SIP/2.0/TCP {via};branch=z9hG4bKr;alias\n"
+                       f"From: <sip:alice@example.org>;tag=r\n"
+                       f"To: <sip:alice@example.org>{to_tag}\n"
+                       f"Call-ID: reg-1\n"
+                       f"CSeq: 1 REGISTER\n"
+                       f"Contact: <sip:alice@{contact}>;expires=300\n")
+
+    def registered(self, via, contact):
+        return self.register(via, contact, "SIP/2.0 200 OK", ";tag=s")
+
+    def test_a_listening_contact_is_mapped(self):
+        request = self.register("192.168.77.2:5060", "192.168.77.2:5060;transport=tcp")
+        outside = self.register("203.0.113.1:10000", "203.0.113.1:10000;transport=tcp")
+        self.expect(self.rewrite(request, *self.OUT), 0, outside)
+        answered = self.registered("203.0.113.1:10000", "203.0.113.1:10000;transport=tcp")
+        self.expect(self.rewrite(answered, *self.BACK, after=[request]), 0,
+                    self.registered("192.168.77.2:5060", "192.168.77.2:5060;transport=tcp"))
+
+    def test_its_hole_is_shown(self):
+        request = self.register("192.168.77.2:5060", "192.168.77.2:5060;transport=tcp")
+        done = self.rewrite(request, *self.OUT, "--json")
+        self.assertEqual(json.loads(done.stdout)["open"], [
+            {"class": "signalling", "inside": "192.168.77.2:5060", "outside": "203.0.113.1:10000",
+             "remote": "203.0.113.10:any", "protocol": "tcp"}])
+        done = self.rewrite(request, *self.OUT, "--explain")
+        self.assertIn("opens signalling/tcp: inside 192.168.77.2:5060, outside 203.0.113.1:10000, "
+                      "remote 203.0.113.10:any\n", done.stderr.decode())
+
+    def test_the_connection_itself_opens_nothing(self):
+        request = self.register("192.168.77.2:40000", "192.168.77.2:40000;transport=tcp;ob")
+        self.expect(self.rewrite(request, *self.OUT), 0,
+                    self.register("203.0.113.1:1024", "203.0.113.1:1024;transport=tcp;ob"))
+        self.assertEqual(json.loads(self.rewrite(request, *self.OUT, "--json").stdout)["open"], [])
+
+    def test_a_via_opens_nothing(self):
+        request = self.register("192.168.77.2:5060", "192.168.77.2:40000;transport=tcp")
+        self.expect(self.rewrite(request, *self.OUT), 0,
+                    self.register("192.168.77.2:5060", "203.0.113.1:1024;transport=tcp"))
+
+    def test_tls_stays(self):
+        request = self.register("192.168.77.2:40000", "192.168.77.2:5061;transport=tls")
+        self.expect(self.rewrite(request, *self.OUT), 0,
+                    self.register("203.0.113.1:1024", "192.168.77.2:5061;transport=tls"))
+
+    def test_a_call_to_the_listening_port(self):
+        self.expect(self.rewrite(call_in("203.0.113.1:10000;transport=tcp"), *self.CALLED), 0,
+                    call_in("192.168.77.2:5060;transport=tcp", "192.168.77.2"))
+
+    def test_an_invite_gets_its_new_length(self):
+        text = INVITE.replace(b"SIP/2.0/UDP 192.168.77.2:5060", b"SIP/2.0/TCP 192.168.77.2:40000")
+        text = text.replace(b"alice@192.168.77.2:5060>", b"alice@192.168.77.2:40000>")
+        outside = INVITE_OUT.replace(b"SIP/2.0/UDP", b"SIP/2.0/TCP")
+        self.expect(self.rewrite(text, *self.OUT), 0, outside)
+        self.expect(self.rewrite(text + text, *self.OUT), 0, outside + text)
+
+    def test_without_content_length_there_is_no_body(self):
+        text = INVITE[:INVITE.index(b"Content-Length")] + b"\r\n" + INVITE[INVITE.index(b"v=0"):]
+        done = self.rewrite(text, *self.OUT, "--explain")
+        self.assertEqual(done.returncode, 0)
+        self.assertTrue(done.stdout.endswith(INVITE[INVITE.index(b"v=0"):]))
+        self.assertIn(b"From: \"Alice\" <sip:alice@203.0.113.1>", done.stdout)
+        self.assertIn("93 bytes behind the message are not its own and stay\n", done.stderr.decode())
+
+    def test_half_a_message_is_malformed(self):
+        done = self.rewrite(INVITE[:-10], *self.OUT)
+        self.assertEqual((done.returncode, done.stdout), (1, INVITE[:-10]))
+
+
 class Explanation(RewriteTest, unittest.TestCase):
     def test_is_beside_the_message(self):
         done = self.rewrite(INVITE, *OUT, "--explain")

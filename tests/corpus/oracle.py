@@ -5,7 +5,7 @@ judges. `expected()` gives the spans that may change and what each becomes; ever
 """
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MEDIA_PORTS = range(10000, 32768)
 COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length",
@@ -201,10 +201,14 @@ def host_text(parsed):
 
 # --- headers ---------------------------------------------------------------------------------------------------------
 
-def full(host, old, new, place):
+UDP = ("", "udp")  # transport parameters: none means UDP (RFC 3263 4.1)
+TCP = ("tcp",)
+
+
+def full(host, old, new, place, transports=UDP):
     """Host and port of a URI or sent-by become those of the mapping; a port stays unwritten if it was and may."""
     default = 5061 if host.scheme == "sips" else 5060
-    if host.parsed != old[0] or default_port(host) != old[1] or host.transport not in ("", "udp"):
+    if host.parsed != old[0] or default_port(host) != old[1] or host.transport not in transports:
         return []
     return [Span(host.offset, host.length, place, at_port(host_text(new[0]), new[1], host.port is not None, default))]
 
@@ -217,22 +221,23 @@ def at_port(host, port, written, default):
 
 
 def further_ports(message, old):
-    """Ports of the sender's host beside its packet's at which it is to be reached: of Contact, and of the top Via of a
-    request over UDP whose answer goes where that says."""
+    """Ports of the sender's host, with their transports, beside its packet's at which it is to be reached: of Contact, and
+    of the top Via of a request over UDP whose answer goes where that says."""
     ports = []
     via = top_via(message)
     if via and message.is_request and via.parsed == old[0]:
         value = message.values("via")[0].value
         top = blank_quotes(value).partition(",")[0]
         if re.match(r"SIP\s*/\s*2\.0\s*/\s*UDP\s", value, re.I) and not re.search(r";\s*rport\s*(=|;|$)", top, re.I):
-            ports.append(default_port(via))
+            ports.append((default_port(via), UDP))
     for header in message.values("contact"):
         for host, (_, parameters) in uris(header.value, header.offset):
             maddr = MADDR.search(parameters)
             own = host.parsed == old[0] or maddr and address(maddr[2]) == old[0]
-            if own and host.scheme == "sip" and host.transport in ("", "udp"):
-                ports.append(default_port(host))
-    return [port for port in dict.fromkeys(ports) if port != old[1] and port >= 1024][:8]
+            transports = [some for some in (UDP, TCP) if host.transport in some]
+            if own and host.scheme == "sip" and transports:
+                ports.append((default_port(host), *transports))
+    return [port for port in dict.fromkeys(ports) if port != (old[1], UDP) and port[0] >= 1024][:8]
 
 
 def maddr(text, offset, old, new, place):
@@ -247,7 +252,7 @@ ROUTED = re.compile(r"<\s*(sips?):(?:[^@<>\s\"]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s<>@;:
                     r"(;[^<>?]*)(?:\?[^<>]*)?>", re.I)
 
 
-def routed(value, offset, old, new, place):
+def routed(value, offset, old, new, place, transports=UDP):
     """URIs that their maddr sends to the endpoint (RFC 3261 19.1.1): it stands for the host, and the port beside the host
     is its port."""
     for uri in ROUTED.finditer(blank_quotes(value)):
@@ -256,7 +261,7 @@ def routed(value, offset, old, new, place):
         default = 5061 if uri[1].lower() == "sips" else 5060
         if not found or address(found[2]) != old[0] or (int(uri[3]) if uri[3] else default) != old[1]:
             continue
-        if transport and transport[1].lower() != "udp":
+        if (transport[1].lower() if transport else "") not in transports:
             continue
         host = host_text(new[0]) if address(uri[2]) == old[0] else uri[2]
         end = uri.end(3) if uri[3] else uri.end(2)
@@ -265,12 +270,12 @@ def routed(value, offset, old, new, place):
         yield Span(offset + uri.start(4) + found.start(2), len(found[2]), place, bare)
 
 
-def uri_spans(value, offset, old, new, place):
+def uri_spans(value, offset, old, new, place, transports=UDP):
     """Of the URIs of a header's values that name the endpoint."""
-    spans = list(routed(value, offset, old, new, place))
+    spans = list(routed(value, offset, old, new, place, transports))
     taken = {span.offset for span in spans}
     for host, _ in uris(value, offset):
-        spans += [span for span in full(host, old, new, place) if span.offset not in taken]
+        spans += [span for span in full(host, old, new, place, transports) if span.offset not in taken]
     return spans
 
 
@@ -309,14 +314,17 @@ def headers(message, old, new, outwards):
                 if found:
                     yield Span(end + found.start(1), len(found[1]), "Via", fresh)
     further = further_ports(message, old) if outwards else []
-    for port in further:
+    for port, transports in further:
         if via and message.is_request:
-            yield from full(via, (old[0], port), (new[0], None), "Via")
+            yield from full(via, (old[0], port), (new[0], None), "Via", transports)
     for header in message.headers:
         if header.name in ROUTABLE:
             yield from uri_spans(header.value, header.offset, old, new, ROUTABLE[header.name])
-            for port in further:
-                yield from uri_spans(header.value, header.offset, (old[0], port), (new[0], None), ROUTABLE[header.name])
+            for port, transports in further:
+                for span in uri_spans(header.value, header.offset, (old[0], port), (new[0], None), ROUTABLE[header.name],
+                                      transports):
+                    # An answer alone is none of a call that anybody follows.
+                    yield replace(span, must=message.is_request)
         elif header.name in IDENTITY:
             names_receiver = header.name == ("to" if message.is_request else "from") or message.method == "REGISTER"
             if outwards:

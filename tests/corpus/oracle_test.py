@@ -17,21 +17,23 @@ SDP = ["v=0", "o=- 1 1 IN IP4 {0}", "s=-", "c=IN IP4 {0}", "t=0 0", "m=audio {2}
 HEAD = ["INVITE sip:bob@192.168.77.2 SIP/2.0", "v : SIP/2.0/UDP {1} ;branch=z9hG4bK1;maddr={0}",
         "Via: SIP/2.0/UDP 192.168.77.2:5060;branch=z9hG4bK2", 'From: "sip:a@192.168.77.2" <sip:a@{0}:5099>;tag=a',
         "To: <sip:192.168.77.2@203.0.113.10>", "Call-ID: 1@192.168.77.2", "CSeq: 1 INVITE",
-        "m: <sip:a@{1}>;q=1,\n <sip:b@{1};transport=udp>, <sip:c@192.168.77.2;transport=tcp>, "
+        "m: <sip:a@{1}>;q=1,\n <sip:b@{1};transport=udp>, <sip:c@{6};transport=tcp>, "
+        "<sip:c@192.168.77.2;transport=tls>, "
         "<sip:d@{5}>, <sip:e@192.168.77.2:80>",
         "Record-Route: <sip:{1};lr>", "P-Asserted-Identity: <sip:a@{0}>", "Warning: 399 192.168.77.2 \"no\"",
         "Content-Type: multipart/mixed; boundary=x", "Content-Length: {4}", ""]
 
 
-def message(host, full, rtp, rtcp, further):
+def message(host, full, rtp, rtcp, further, tcp):
     sdp = text(*SDP).format(host, full, rtp, rtcp)
     body = text("--x", "Content-Type: text/plain", "", "c=IN IP4 192.168.77.2",
                 "--x", "Content-Type: application/sdp", "", sdp + "--x--")
-    return text(*HEAD).format(host, full, rtp, rtcp, len(body), further) + body
+    return text(*HEAD).format(host, full, rtp, rtcp, len(body), further, tcp) + body
 
 
-BEFORE = message("192.168.77.2", "192.168.77.2", 4000, 4001, "192.168.77.2:5062").replace("77.2 ;branch", "77.2:5060 ;branch")
-AFTER = message("203.0.113.1", "203.0.113.1:1024", 10000, 10001, "203.0.113.1:10002")
+BEFORE = message("192.168.77.2", "192.168.77.2", 4000, 4001, "192.168.77.2:5062", "192.168.77.2").replace(
+    "77.2 ;branch", "77.2:5060 ;branch")
+AFTER = message("203.0.113.1", "203.0.113.1:1024", 10000, 10001, "203.0.113.1:10002", "203.0.113.1:10004")
 
 
 class Judge(unittest.TestCase):
@@ -44,8 +46,8 @@ class Judge(unittest.TestCase):
 
     def test_nothing_done(self):
         self.assertEqual(sorted(place for kind, place in self.faults(BEFORE) if kind == "left"), sorted(
-            ["Via", "From", "Contact", "Contact", "Contact", "Record-Route", "P-Asserted-Identity", "SDP o=", "SDP c=", "SDP m=",
-             "SDP a=rtcp", "SDP a=rtcp", "SDP a=candidate", "SDP a=candidate"]))
+            ["Via", "From", "Contact", "Contact", "Contact", "Contact", "Record-Route", "P-Asserted-Identity", "SDP o=", "SDP c=",
+             "SDP m=", "SDP a=rtcp", "SDP a=rtcp", "SDP a=candidate", "SDP a=candidate"]))
 
     def test_one_place_left(self):
         after = AFTER.replace("Record-Route: <sip:203.0.113.1:1024", "Record-Route: <sip:192.168.77.2")
@@ -59,7 +61,7 @@ class Judge(unittest.TestCase):
         free = set()
         for span in oracle.expected(oracle.Message(AFTER), OUTSIDE, INSIDE, True):
             free.update(range(span.offset, span.offset + span.length))
-        self.assertEqual(len(spans), 16)
+        self.assertEqual(len(spans), 17)
         for at in set(range(len(AFTER))) - free:
             changed = AFTER[:at] + ("X" if AFTER[at] != "X" else "Y") + AFTER[at + 1:]
             self.assertTrue(list(oracle.judge(BEFORE, changed, spans)), AFTER[at - 20:at + 20])

@@ -475,7 +475,8 @@ class Scenario {
     void reconfigure() {
         if (choices_.pick(2) == 0) {
             const auto port = static_cast<Port>(10000 + choices_.pick(8));
-            engine_.set_foreign_endpoints({{*IpAddress::parse("203.0.113.1"), port}});
+            const std::set<Endpoint> used{{*IpAddress::parse("203.0.113.1"), port}};
+            engine_.set_foreign_endpoints({{Transport::udp, used}, {Transport::tcp, used}});
             return;
         }
         static constexpr std::array kLowest{10000, 20000, 10001};

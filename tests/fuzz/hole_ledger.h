@@ -50,7 +50,9 @@ class HoleLedger {
             require(found != open_.end(), "only open holes are closed");
             auto opened = found->second;
             opened.shares_port = hole.shares_port;
-            if (is_signalling(hole)) {  // it moves to the flow that its port was named on last
+            // Signalling moves to the flow that its port was named on last, and all that hangs on a
+            // connection to the flow that its call goes on on.
+            if (is_signalling(hole) || opened.master.transport == Transport::tcp) {
                 opened.master = hole.master;
                 opened.inside_sends = hole.inside_sends;
             }

@@ -49,7 +49,9 @@ struct Packet {
     FlowTuples flow;
     FlowDirection direction = FlowDirection::original;
     FlowStanding standing = FlowStanding::helped;
-    std::string_view payload;  ///< of one datagram; borrowed until the decision is final
+    /// Of one datagram, or one message of a stream (RFC 3261 18.3); borrowed until the decision is
+    /// final.
+    std::string_view payload;
     GatewayEnd gateway = GatewayEnd::none;
 };
 
@@ -120,13 +122,19 @@ class Engine {
     [[nodiscard]] std::vector<Hole> settle_idle(const std::vector<IdleAnswer>& answers, Time now);
     [[nodiscard]] std::optional<Time> next_due() const;
 
+    /// Flows that are no more, whatever they were. What hung on them moves to others, if any are known:
+    /// Due::renew. What a UDP flow is needed for waits for that flow: needed().
+    void note_ended(std::span<const FlowTuples> flows);
+    /// Nobody knows which flows are no more: news of them was lost.
+    void doubt_connections();
+
     /// Running calls keep what they have.
     void set_settings(const Settings& settings);
     /// Ports that others use on all addresses (port forwards), in the place of those named before.
     void exclude_ports(const std::vector<PortRange>& ranges);
-    /// UDP endpoints of this gateway that flows of others use (conntrack's reply destinations), in
-    /// the place of those named before.
-    void set_foreign_endpoints(std::set<Endpoint> endpoints);
+    /// Endpoints of this gateway that flows of others use (conntrack's reply destinations), in the
+    /// place of those named before.
+    void set_foreign_endpoints(OutsideEndpoints endpoints);
 
     [[nodiscard]] const Counters& counters() const;
     [[nodiscard]] std::size_t calls() const;  ///< not ended ones
@@ -136,7 +144,7 @@ class Engine {
 
     /// By flow, address of record and Contact.
     [[nodiscard]] std::vector<Binding> bindings() const;
-    /// Those of these flows that a binding is reached through, or media hangs on.
+    /// Those of these flows that a binding is reached through, or, of UDP, media hangs on.
     [[nodiscard]] std::vector<FlowTuples> needed(std::span<const FlowTuples> flows) const;
 
     [[nodiscard]] SavedState save() const;

@@ -10,9 +10,15 @@
 // endpoint with two outside ports would leave from one of them only. A mapping lives as long as one
 // hole of it has users; then its port rests for kRest, so that late packets of the old remote
 // party reach nobody else, and its flows are swept after kGrace.
+//
+// A mapping is the last flow's that spoke of it, but what is expected of it hangs in the kernel on the
+// flow that was so when it was opened, and ends with that. A UDP flow is made anew for it. A TCP
+// connection that is closed stays closed: then another flow takes over, at once if one is known, else
+// with the next message.
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
@@ -21,6 +27,7 @@
 #include <set>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -34,6 +41,11 @@ inline constexpr std::chrono::seconds kGrace{2};
 inline constexpr std::chrono::seconds kRest{60};
 /// How long a port stays with an inside host that only says that it has it.
 inline constexpr std::chrono::minutes kClaim{10};
+/// Flows of before that a mapping's expectations may still hang on.
+inline constexpr std::size_t kMostFormers = 4;
+
+/// Of the gateway, by transport.
+using OutsideEndpoints = std::map<Transport, std::set<Endpoint>>;
 
 struct MediaKey {
     IpAddress outside;
@@ -66,6 +78,13 @@ struct HoleKey {
     auto operator<=>(const HoleKey&) const = default;
 };
 
+/// What a mapping's expectations hang on.
+enum class Footing : std::uint8_t {
+    held,    ///< its master, or a former one
+    unsure,  ///< its master, a connection, may have been closed without a word
+    lost,    ///< that was closed
+};
+
 struct Mapping {
     struct Use {
         std::optional<Endpoint> remote;
@@ -82,6 +101,9 @@ struct Mapping {
     std::optional<IpAddress> from;     ///< of media: who may send to it; nothing: anybody
     std::optional<Time> unused_since;  ///< since when it rests; none while it never had uses
     bool swept = false;
+    /// Flows like `master`, with `inside_sends`, that its expectations may still hang on; oldest first.
+    std::vector<std::pair<Tuple, FlowDirection>> formers;
+    Footing footing = Footing::held;
 };
 
 /// An inside endpoint and its outside one, as the flows of a stream between them and anybody are
@@ -139,7 +161,8 @@ struct Due {
     std::vector<LatchQuestion> latch;
     std::vector<MediaFlows> sweep;
     std::vector<IdleQuestion> idle;
-    std::vector<Tuple> keep_up;  ///< signalling flows (original tuples) whose entries must not end
+    std::vector<Tuple> keep_up;  ///< UDP flows (original tuples) whose entries must not end
+    std::vector<Tuple> renew;    ///< flows (original tuples) that took over what others' end closed
 };
 
 enum class Mapped : std::uint8_t {
@@ -171,10 +194,17 @@ class MediaTable {
                                                        Transport transport) const;
     /// Makes sure that all of `keys`, the components of one stream in the order RTP, RTCP, RTP, …,
     /// have a mapping; new ones get ports in a row. Nothing is made unless all can be. No endpoint
-    /// has media and signalling at once: that is `no_port`. Signalling that is mapped already hangs
-    /// on the flow of `anchor` from now on.
+    /// has media and signalling at once: that is `no_port`. Signalling that is mapped already is the
+    /// flow's of `anchor` from now on.
     [[nodiscard]] Mapped map(std::span<const MediaKey> keys, ExpectClass media,
                              const Anchor& anchor);
+
+    /// A mapping on a TCP connection, of a call that goes on on the flow of `anchor`, is that one's.
+    void follow(const MediaKey& key, const Anchor& anchor);
+    /// What hung on these takes hold of others, if any are known. UDP masters are made anew.
+    void note_ended(const std::unordered_set<Tuple>& flows);
+    /// Some connections may have been closed.
+    void doubt_connections();
 
     /// One user more; true when this opens the hole. The mapping must be there.
     bool acquire(const HoleKey& key);
@@ -195,8 +225,8 @@ class MediaTable {
     /// (a phone that asked a STUN server): for kClaim nobody else gets the port. It counts as a
     /// mapping of the host; one over its quota is passed over.
     void claim(const IpAddress& host, const Endpoint& outside, Transport transport, Time now);
-    /// UDP endpoints that others use, in the place of those named before.
-    void set_foreign(std::set<Endpoint> endpoints);
+    /// Endpoints that others use, in the place of those named before.
+    void set_foreign(OutsideEndpoints endpoints);
     /// Puts a mapping back as it was before a restart. False when its port is taken.
     bool restore(const MediaKey& key, const Mapping& mapping);
 
@@ -233,6 +263,7 @@ class MediaTable {
     Mapped map_beside(std::span<const MediaKey> keys, Port rtp, ExpectClass media,
                       const Anchor& anchor);
     void add(const MediaKey& key, Port port, ExpectClass media, const Anchor& anchor);
+    void move(Mapping& mapping, const Anchor& anchor);
     void erase(const MediaKey& key);
 
     std::unique_ptr<PortPool> pool_;
@@ -243,6 +274,7 @@ class MediaTable {
     std::unordered_map<OutsideKey, MediaKey, OutsideHash> by_outside_;
     std::unordered_map<IpAddress, std::size_t> per_host_;  // mappings and claims
     std::size_t charged_ = 0;                              // their sum
+    std::set<Tuple> to_renew_;                             // masters
     std::deque<Timer> to_sweep_;                           // ascending by `since`
     std::deque<Timer> resting_;                            // ascending by `since`
     std::multimap<Time, Blocked> blocked_;                 // by their end

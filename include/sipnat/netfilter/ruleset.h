@@ -22,6 +22,8 @@ inline constexpr const char* kTable = "sipnat";  ///< of family inet
 inline constexpr const char* kMediaSet = "media";
 /// Those of them that are signalling's.
 inline constexpr const char* kSignallingSet = "signalling";
+/// Outside TCP ports of signalling that is expected.
+inline constexpr const char* kTcpSignallingSet = "signalling_tcp";
 
 /// One `-D name=value`.
 struct RulesetVariable {

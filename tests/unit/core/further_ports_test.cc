@@ -98,7 +98,8 @@ TEST(FurtherPorts, WhatIsNotTheSendersStays) {
     for (const auto* contact : {
              "<sip:alice@192.168.77.3:5062>",  // another host
              "<sip:alice@192.168.77.2:80>",    // a server's port
-             "<sip:alice@192.168.77.2:5062;transport=tcp>",
+             "<sip:alice@192.168.77.2:5062;transport=tls>",
+             "<sip:alice@192.168.77.2:5062;transport=sctp>",
              "<sips:alice@192.168.77.2:5062>",
              "<tel:+15551234>",
          }) {

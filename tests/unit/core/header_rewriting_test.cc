@@ -77,7 +77,10 @@ INSTANTIATE_TEST_SUITE_P(
                    "Contact: <sip:a@203.0.113.1:1024;transport=udp>;+sip.instance=\"<urn:uuid:192."
                    "168.77.2>\";q=0.5;reg-id=1"},
         HeaderCase{"of another transport", "Contact", "Contact: <sip:a@192.168.77.2;transport=tcp>",
-                   "Contact: <sip:a@192.168.77.2;transport=tcp>"},
+                   "Contact: <sip:a@203.0.113.1:10000;transport=tcp>"},
+        HeaderCase{"of a transport that we can't read", "Contact",
+                   "Contact: <sip:a@192.168.77.2;transport=tls>",
+                   "Contact: <sip:a@192.168.77.2;transport=tls>"},
         HeaderCase{"sips has another default", "Contact", "Contact: <sips:a@192.168.77.2>",
                    "Contact: <sips:a@192.168.77.2>"},
         HeaderCase{"sips with the port", "Contact", "Contact: <sips:a@192.168.77.2:5060>",

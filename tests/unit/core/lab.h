@@ -74,6 +74,7 @@ struct Talker {
     std::string tag = "a";
     std::string peer_tag;
     std::string call_id = "call-1";
+    std::string transport = "UDP";  ///< in Via
 
     [[nodiscard]] Talker with_peer_tag(std::string_view now_known) const {
         auto changed = *this;
@@ -90,12 +91,13 @@ struct Talker {
         const std::string name(method);
         const auto number = std::to_string(cseq);
         const auto branch = "z9hG4bK" + call_id + tag + number + (name == "ACK" ? "ack" : "");
-        return sip_text(
-            name + " " + target + " SIP/2.0\nVia: SIP/2.0/UDP " + host + ";rport;branch=" + branch +
-                "\nMax-Forwards: 70\nFrom: <" + uri + ">;tag=" + tag + "\nTo: <" + peer_uri + ">" +
-                (peer_tag.empty() ? "" : ";tag=" + peer_tag) + "\nCall-ID: " + call_id +
-                "\nCSeq: " + number + " " + name + "\nContact: <sip:" + tag + "@" + host + ">\n",
-            body);
+        return sip_text(name + " " + target + " SIP/2.0\nVia: SIP/2.0/" + transport + " " + host +
+                            ";rport;branch=" + branch + "\nMax-Forwards: 70\nFrom: <" + uri +
+                            ">;tag=" + tag + "\nTo: <" + peer_uri + ">" +
+                            (peer_tag.empty() ? "" : ";tag=" + peer_tag) + "\nCall-ID: " + call_id +
+                            "\nCSeq: " + number + " " + name + "\nContact: <sip:" + tag + "@" +
+                            host + ">\n",
+                        body);
     }
 };
 
@@ -193,6 +195,12 @@ struct Line {
 
     [[nodiscard]] Outcome out(std::string_view text) const;
     [[nodiscard]] Outcome in(std::string_view text) const;
+    /// The same endpoints over the other transport.
+    [[nodiscard]] Line over_tcp() const {
+        auto line = *this;
+        line.flow.original.transport = line.flow.reply.transport = Transport::tcp;
+        return line;
+    }
 };
 
 /// The defaults, but anybody may send media all the time: media_source_test.cc is about that.

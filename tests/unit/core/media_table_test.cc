@@ -201,11 +201,14 @@ TEST_F(Sharing, WithoutKeepPortsItIsAlwaysTheLowest) {
 
 TEST_F(Sharing, APortThatOthersUseIsPassedOverWhileTheyDo) {
     gateway.engine.set_foreign_endpoints(
-        {endpoint("203.0.113.1:20001"), endpoint("203.0.113.1:10000"), endpoint("203.0.113.9:1")});
+        {{Transport::udp,
+          {endpoint("203.0.113.1:20001"), endpoint("203.0.113.1:10000"),
+           endpoint("203.0.113.9:1")}},
+         {Transport::tcp, {endpoint("203.0.113.1:10002")}}});
     EXPECT_THAT(call(line, "1", 20000).opened,
                 ElementsAre("audio 192.168.77.2:20000=203.0.113.1:10002 any",
                             "audio 192.168.77.2:20001=203.0.113.1:10003 any"));
-    gateway.engine.set_foreign_endpoints({endpoint("203.0.113.1:10003")});
+    gateway.engine.set_foreign_endpoints({{Transport::udp, {endpoint("203.0.113.1:10003")}}});
     EXPECT_THAT(call(line, "2", 20002).opened,
                 ElementsAre("audio 192.168.77.2:20002=203.0.113.1:20002 any",
                             "audio 192.168.77.2:20003=203.0.113.1:20003 any"));

@@ -47,8 +47,8 @@ struct FakeKernel : GateKernel {
     Result<MediaCounts> count_packets(std::span<const MediaFlows> /*media*/) override {
         return MediaCounts{};
     }
-    Result<std::set<Endpoint>> reply_destinations(const MediaTable& /*media*/) override {
-        return std::set<Endpoint>{};
+    Result<OutsideEndpoints> reply_destinations(const MediaTable& /*media*/) override {
+        return OutsideEndpoints{};
     }
     Result<bool> has_heard(const Hole& /*hole*/) override { return true; }
     Result<void> update(const NatChanges& changes) override {
@@ -168,7 +168,7 @@ TEST(EarlyMedia, OfAHairpinIsWhatIsNotBetweenTwoOutsideEndpoints) {
     out.way = Way::hairpin;
     const Tuple sent{kInside, there, Transport::udp};
     const Tuple returned{other, kOutside, Transport::udp};
-    const auto is_early = [&](const FlowTuples& tuples) {
+    const auto is_early = [&](const FlowTuples& tuples) -> bool {
         std::vector<bool> early;
         const auto remove = [&](const Tuple& tuple, const auto& condition) -> Result<void> {
             EXPECT_EQ(tuple, sent);
@@ -289,6 +289,15 @@ TEST_F(MapGateTest, TcpIsNotOpenedAndNothingIsRefusedForIt) {
     EXPECT_EQ(kernel->maps.elements().size(), 5U);
 }
 
+TEST_F(MapGateTest, AContactOverTcpIsRefused) {
+    auto contact = signalling_hole("203.0.113.10");
+    contact.transport = Transport::tcp;
+    const auto answer = open({contact});
+    EXPECT_EQ(answer.kind, Kind::refused);
+    EXPECT_EQ(answer.text, "SIP over TCP is not covered in this mode");
+    EXPECT_THAT(kernel->updates, IsEmpty());
+}
+
 TEST_F(MapGateTest, OnlyUdpThatRanAheadIsForgotten) {
     auto udp = hole(kInside, kOutside);
     auto tcp = hole(kInside, kOutside, Transport::tcp);
@@ -401,7 +410,8 @@ TEST_F(MapGateTest, MediaOfUnknownCallsStaysOverStartAndReload) {
     EXPECT_THAT(gate.take_over(media, Knowledge::some_calls), IsEmpty());
     EXPECT_TRUE(kernel->has({left.front()}));
     EXPECT_TRUE(signalling->is_left(endpoint("203.0.113.1:20002")));
-    EXPECT_THAT(gate.foreign_endpoints(media).value(), ElementsAre(endpoint("203.0.113.1:20002")));
+    EXPECT_THAT(gate.foreign_endpoints(media).value()[Transport::udp],
+                ElementsAre(endpoint("203.0.113.1:20002")));
     ASSERT_TRUE(gate.put_again(media));
     EXPECT_TRUE(kernel->has({left.front()}));
     EXPECT_EQ(kernel->maps.elements().size(), 6U);
