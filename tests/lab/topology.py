@@ -76,12 +76,13 @@ class Node:
         made.bind((self.address if address is None else address, port))
         return self.network.closing(made)
 
-    def tcp_socket(self, port: int) -> socket.socket:
-        """A TCP socket on this host's address, yet to connect or to listen."""
+    def tcp_socket(self, port: int, address: str | None = None) -> socket.socket:
+        """A TCP socket on this host's address, or on `address` (IPv4 or IPv6), yet to connect or to listen."""
+        address = self.address if address is None else address
         with netns.inside(self.namespace):
-            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((self.address, port))
+        made.bind((address, port))
         return self.network.closing(made)
 
     def run(self, *command: str, stdin: str | None = None, check: bool = True, timeout: float = 60) -> str:
