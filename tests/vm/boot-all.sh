@@ -14,7 +14,7 @@ build=$(realpath "$1") out=$2 kernel=${SIPNAT_KERNEL:-$3} label=${4:-}
 rm -rf "$out"
 mkdir -p "$out"
 status=0
-"$here/boot.sh" --kernel "$kernel" --out "$out" --timeout 1500 \
+"$here/boot.sh" --kernel "$kernel" --out "$out" --timeout 2100 \
     --env "SIPNAT_BIN_DIR=$build/bin" --env "SIPNAT_ARM=${SIPNAT_ARM:-sipnat}" --env "SIPNAT_MODE=${SIPNAT_MODE:-}" --env PYTHONPYCACHEPREFIX=/run/pycache \
     -- /usr/bin/python3 "$here/run_scenarios.py" --out /run/vm --label "$label" || status=$?
 echo "kernel $kernel, $(cat "$out/seconds" 2>/dev/null || echo '?') s in all"
