@@ -116,7 +116,8 @@ void StreamHalf::take(const TcpSegment& segment, SegmentId id, StreamTurn& turn)
         }
         return;
     }
-    if (segment.urgent) stop_reading(turn);
+    // What is urgent is taken out of the stream by some receivers and left in it by others (RFC 6093).
+    if (segment.urgent && begin <= next_ && end > next_) stop_reading(turn);
     Segment taken{begin, end, segment.fin, id, std::string(segment.payload), turn.now};
     const bool is_known = end < next_ || (end == next_ && begin < end && !segment.fin);
     if (is_known) {
@@ -142,7 +143,8 @@ void StreamHalf::take_known(Segment segment, StreamTurn& turn) {
 
 void StreamHalf::take_early(Segment segment, StreamTurn& turn) {
     const auto size = segment.bytes.size();
-    if (early_.size() >= kMostHeldSegments || early_bytes_ + size > kMostEarlyBytes) {
+    const bool is_far = segment.end - next_ > static_cast<Position>(2 * kMostUnacknowledged);
+    if (is_far || early_.size() >= kMostHeldSegments || early_bytes_ + size > kMostEarlyBytes) {
         turn.host.note(StreamEvent::over_limit);
         drop(segment.id, turn);
         return;
@@ -187,7 +189,7 @@ void StreamHalf::take_new(Segment segment, StreamTurn& turn) {
 
 /// What is new of it.
 void StreamHalf::append(const Segment& segment) {
-    is_unproven_ = false;
+    is_unproven_ = is_ahead_ = false;
     if (segment.end <= next_) return;
     message_.append(segment.bytes, static_cast<std::size_t>(next_ - segment.begin));
     next_ = segment.end;
@@ -217,21 +219,24 @@ void StreamHalf::hold(Segment segment, StreamTurn& turn) {
 void StreamHalf::decide(StreamTurn& turn) {
     while (decide_one(turn)) {
     }
+    message_.erase(0, std::exchange(read_, 0));
+    if (message_.empty()) std::string().swap(message_);
 }
 
 /// False when there is nothing left that could be decided.
 bool StreamHalf::decide_one(StreamTurn& turn) {
-    const auto waiting = message_.size() - unread_;
+    const auto rest = std::string_view(message_).substr(read_);
+    const auto waiting = rest.size() - unread_;
     if (waiting == 0) return false;
     if (skip_ > 0 || mode_ == Mode::forwarding) {
         const auto length = mode_ == Mode::forwarding ? waiting : std::min(skip_, waiting);
         skip_ -= std::min(skip_, length);
-        put(length, std::string_view(message_).substr(unread_, length));
-        message_.erase(0, std::exchange(unread_, 0) + length);
+        put(length, rest.substr(unread_, length));
+        read_ += std::exchange(unread_, 0) + length;
         return true;
     }
     using Found = sip::Frame::Kind;
-    const auto frame = framer_.next(message_);
+    const auto frame = framer_.next(rest);
     switch (frame.kind) {
         case Found::incomplete:
             if (unread_ > 0) go_on_unread(waiting);
@@ -251,7 +256,7 @@ bool StreamHalf::decide_one(StreamTurn& turn) {
         case Found::message:
             break;
     }
-    const auto text = std::string_view(message_).substr(0, frame.length);
+    const auto text = rest.substr(0, frame.length);
     if (unread_ > 0 || frame.kind == Found::blank) {
         put(frame.length - unread_, text.substr(unread_));
     } else {
@@ -259,7 +264,7 @@ bool StreamHalf::decide_one(StreamTurn& turn) {
         const auto changed = turn.host.edit(turn.direction, text);
         put(frame.length, changed ? std::string_view(*changed) : text);
     }
-    message_.erase(0, frame.length);
+    read_ += frame.length;
     unread_ = 0;
     return true;
 }
@@ -267,7 +272,7 @@ bool StreamHalf::decide_one(StreamTurn& turn) {
 /// The next bytes of the message under way go on as they are; its end is still looked for.
 void StreamHalf::go_on_unread(std::size_t length) {
     if (length == 0) return;
-    put(length, std::string_view(message_).substr(unread_, length));
+    put(length, std::string_view(message_).substr(read_ + unread_, length));
     unread_ += length;
 }
 
@@ -338,6 +343,11 @@ bool StreamHalf::shift_by(std::int64_t more, StreamTurn& turn) {
                                    : *std::ranges::max_element(due, std::less{}, length);
     const SequenceShift shift{number_of(changed.begin), kernel_.after,
                               static_cast<std::int32_t>(total_)};
+    if (shift.after != total_) {  // after 2 GB of growth
+        turn.host.note(StreamEvent::refused);
+        lose_track(turn);
+        return false;
+    }
     turn.host.send(std::exchange(turn.verdicts, {}));
     if (!turn.host.shift(turn.direction, shift)) {
         turn.host.note(StreamEvent::refused);
@@ -384,6 +394,9 @@ void StreamHalf::acknowledge(SequenceNumber number, std::uint16_t window, Stream
     const auto acked = sent_ + (number - (base_ + sent_));
     if (probe_ && acked > edited(probe_->at)) take_probed_byte();
     if (acked > sent_ + 1) {  // one more than all is its FIN
+        // Either that was sent on past us, or somebody made it up: a gap that stays will tell.
+        is_ahead_ = true;
+        if (!is_unproven_) return;
         turn.host.note(StreamEvent::lost_track);
         lose_track(turn);
         return;
@@ -410,6 +423,7 @@ void StreamHalf::take_probed_byte() {
 void StreamHalf::forget_acknowledged() {
     const auto size = std::min(acked_ - out_begin_, static_cast<Position>(out_.size()));
     out_.erase(0, static_cast<std::size_t>(size));
+    if (out_.empty()) std::string().swap(out_);
     out_begin_ += size;
     while (!pieces_.empty() && pieces_.front().end <= acked_)
         pieces_.pop_front();
@@ -440,7 +454,8 @@ void StreamHalf::expire(StreamTurn& turn) {
         drop(segment.id, turn);
         return true;
     });
-    if (dropped > 0 && is_unproven_) {  // what is missing was sent on while nobody looked
+    if (dropped > 0 &&
+        (is_unproven_ || is_ahead_)) {  // what is missing was sent on while nobody looked
         turn.host.note(StreamEvent::lost_track);
         lose_track(turn);
     }

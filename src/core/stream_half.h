@@ -125,6 +125,7 @@ class StreamHalf {
     SequenceNumber base_{};
     std::optional<Position>
         resumes_at_;  ///< the memo's boundary; until the first segment tells which place it is
+    bool is_ahead_ = false;     ///< its receiver says that it has more than we sent on
     bool is_unproven_ = false;  ///< nothing has come since that follows what the memo knows
 
     SequenceShift kernel_{};  ///< as the kernel has it
@@ -140,6 +141,7 @@ class StreamHalf {
 
     sip::Framer framer_;
     std::string message_;     ///< what has come of the message under way
+    std::size_t read_ = 0;    ///< bytes of it that are decided, while others are being
     std::size_t unread_ = 0;  ///< bytes of message_ that have gone on as they were
     std::size_t skip_ = 0;    ///< bytes to come of one that is too long
 

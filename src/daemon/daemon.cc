@@ -426,12 +426,13 @@ void Daemon::look_for_lost_addresses(Time now) {
 /// Timeouts, an administrator, an interface that went down: those that are still needed come back.
 void Daemon::heed_ended_flows(Time now) {
     auto news = events_.ended_flows->read();
+    engine_.note_ended(news.ended);
     if (news.lost) {
+        engine_.doubt_connections();
         for (const auto& binding : engine_.bindings()) {
             if (binding.inside != binding.outside) news.ended.push_back(binding.flow);
         }
     }
-    if (streams_) streams_->forget(news.ended, queue_);
     const auto needed = engine_.needed(news.ended);
     if (needed.empty()) return;
     missing_.insert(missing_.end(), needed.begin(), needed.end());
@@ -500,6 +501,10 @@ void Daemon::run_timers(Time now) {
     const auto work = engine_.tick(now);
     admit(work.admit, now);
     close(work.close);
+    if (!work.renew.empty()) {
+        report(wiring_.gate->renew(engine_.media(), {work.renew.begin(), work.renew.end()}),
+               "expect on the connection that took over");
+    }
     look_who_sends(work.latch, now);
     report(wiring_.flows->keep_flows(work.keep_up), "keep flows of registrations");
     to_evict_.insert(to_evict_.end(), work.evict.begin(), work.evict.end());

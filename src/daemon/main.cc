@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <iostream>
 #include <string>
 
@@ -40,6 +41,8 @@ int check(const std::string& file) {
 int release(const std::string& file) {
     const auto settings = config::load_with_environment(file);
     const auto queue = settings ? settings->queue : config::QueueConfiguration{};
+    const auto listening = daemon::open_queue(daemon::Mode::expectations, queue);
+    if (!listening && listening.error().code == EBUSY) return kGood;  // another sipnatd lives
     const auto done = daemon::queue_streams(queue, netfilter::StreamQueueing::off);
     if (done) return kGood;
     std::cerr << done.error().text() << "\n";

@@ -13,6 +13,7 @@ class TcpStreams::Host : public StreamHost {
         : streams_(streams), connection_(connection), turn_(turn) {}
 
     std::optional<std::string> edit(FlowDirection direction, std::string_view message) override {
+        connection_.was_edited = true;
         return turn_.edit(connection_.flow, direction, message);
     }
 
@@ -28,8 +29,9 @@ class TcpStreams::Host : public StreamHost {
             turn_.complain(done.error().text());
             return false;
         }
+        if (connection_.shifts == SequenceShifts{} && !is_there(original, shifts)) return false;
         connection_.shifts = shifts;
-        connection_.stored = memo;
+        if (!connection_.is_expected) connection_.stored = memo;
         return true;
     }
 
@@ -43,6 +45,17 @@ class TcpStreams::Host : public StreamHost {
     }
 
   private:
+    /// An entry that got its helper after its NAT may have no place for numbers (kernels without seqadj in
+    /// nft_ct_helper_obj_eval), and ctnetlink does not say so.
+    bool is_there(const Tuple& original, const SequenceShifts& shifts) {
+        const auto present = streams_.conntrack_.find(original);
+        if (present && present->shifts == shifts) return true;
+        turn_.complain(present ? "adjust sequence numbers of " + original.text() +
+                                     ": this kernel has no room for them in its entry"
+                               : present.error().text());
+        return false;
+    }
+
     TcpStreams& streams_;
     Connection& connection_;
     const Turn& turn_;
@@ -64,9 +77,27 @@ void TcpStreams::take(const netfilter::QueuedPacket& queued, const PacketView& v
     const auto verdicts = connection.stream.take(flow.direction, read_segment(queued.packet, view),
                                                  id, turn.now, host);
     carry_out(connection, verdicts, turn);
-    const bool may_forget = connection.stream.is_done() && connection.held.empty() &&
-                            connection.shifts == SequenceShifts{};
-    if (may_forget && !queued.first) erase(at, turn.queue);
+    if (needs_nothing(connection) && !queued.first) {
+        erase(at, turn.queue);
+    } else {
+        forget_some(at, turn.queue);
+    }
+}
+
+/// Nobody has to see its packets any more: its helper may go, with what hangs on it. Its numbers have to be adjusted
+/// for as long as the helper's queue sees them, so those of an adjusted one stay.
+bool TcpStreams::needs_nothing(const Connection& connection) {
+    return connection.stream.is_done() && connection.held.empty() && !connection.was_edited &&
+           !connection.is_expected && connection.shifts == SequenceShifts{};
+}
+
+/// Those that were silent for longest.
+void TcpStreams::forget_some(Connections::iterator present, netfilter::Queue& queue) {
+    while (streams_.size() > kMostStreams || kept_ > kMostBytes) {
+        const auto oldest = std::prev(streams_.end());
+        if (oldest == present) break;
+        erase(oldest, queue);
+    }
 }
 
 /// The connection, in front of all others.
@@ -81,14 +112,13 @@ TcpStreams::Connections::iterator TcpStreams::find(const netfilter::QueuedPacket
         }
         erase(known->second, turn.queue);  // an earlier connection between the same ends
     }
-    while (!streams_.empty() && (streams_.size() >= kMostStreams || kept_ > kMostBytes))
-        erase(std::prev(streams_.end()), turn.queue);
     auto& connection = streams_.emplace_front(Connection{flow, Stream{}});
     if (!queued.first && queued.flow) {
         connection.stream = Stream(queued.flow->memo, queued.flow->shifts);
         connection.stored = queued.flow->memo;
         connection.shifts = queued.flow->shifts;
     }
+    connection.is_expected = queued.flow && queued.flow->expected;
     by_flow_[flow.tuples.original] = streams_.begin();
     return streams_.begin();
 }
@@ -101,11 +131,9 @@ void TcpStreams::carry_out(Connection& connection, const std::vector<SegmentVerd
         const auto held = connection.held.extract(verdict.id);
         if (held.empty()) continue;
         FlowChange change;
-        const bool is_done = connection.stream.is_done() && connection.held.empty() &&
-                             connection.shifts == SequenceShifts{};
-        if (is_done && connection.flow.standing != FlowStanding::first) {
+        if (needs_nothing(connection) && connection.flow.standing != FlowStanding::first) {
             change.loses_helper = true;
-        } else if (memo != connection.stored) {
+        } else if (memo != connection.stored && !connection.is_expected) {
             change.memo = memo;
         }
         answer(held.mapped(), verdict, change, turn);
@@ -142,7 +170,8 @@ void TcpStreams::answer(const Held& held, const SegmentVerdict& verdict, FlowCha
 }
 
 void TcpStreams::note_state(Connection& connection) {
-    const auto kept = connection.stream.kept_bytes();
+    // A held packet is kept twice, as its bytes and as the packet.
+    const auto kept = 2 * connection.stream.kept_bytes() + 512 * connection.held.size();
     kept_ += kept - connection.kept;
     connection.kept = kept;
     const auto due = connection.stream.next_due();
@@ -164,13 +193,6 @@ void TcpStreams::expire(const Turn& turn) {
 
 std::optional<Time> TcpStreams::next_due() const {
     return due_.empty() ? std::nullopt : std::optional(due_.begin()->first);
-}
-
-void TcpStreams::forget(std::span<const FlowTuples> flows, netfilter::Queue& queue) {
-    for (const auto& flow : flows) {
-        const auto known = by_flow_.find(flow.original);
-        if (known != by_flow_.end()) erase(known->second, queue);
-    }
 }
 
 /// What is held is sent again.

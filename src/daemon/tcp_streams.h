@@ -12,7 +12,6 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -58,8 +57,6 @@ class TcpStreams {
     /// What time made due: call it at next_due() or later.
     void expire(const Turn& turn);
     [[nodiscard]] std::optional<Time> next_due() const;
-    /// Connections whose entries have ended.
-    void forget(std::span<const FlowTuples> flows, netfilter::Queue& queue);
 
     [[nodiscard]] std::size_t size() const { return streams_.size(); }
     [[nodiscard]] std::uint64_t count(StreamEvent event) const {
@@ -76,6 +73,9 @@ class TcpStreams {
         Stream stream;
         SequenceShifts shifts{};
         StreamMemo stored{};  ///< as the entry has it
+        bool is_expected =
+            false;  ///< its entry takes no memo, and keeps its helper (ctnetlink_change_helper)
+        bool was_edited = false;  ///< expectations may hang on it
         std::map<SegmentId, Held> held{};
         std::size_t kept = 0;
         std::optional<Time> due{};
@@ -92,6 +92,8 @@ class TcpStreams {
     void answer(const Held& held, const SegmentVerdict& verdict, netfilter::FlowChange& change,
                 const Turn& turn);
     void note_state(Connection& connection);
+    [[nodiscard]] static bool needs_nothing(const Connection& connection);
+    void forget_some(Connections::iterator present, netfilter::Queue& queue);
     void erase(Connections::iterator at, netfilter::Queue& queue);
 
     netfilter::Conntrack conntrack_;

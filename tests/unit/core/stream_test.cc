@@ -524,6 +524,51 @@ TEST(StreamMemo, EvenIfTheReceiverSaysNothing) {
     EXPECT_EQ(lab.heard(kThere), edited(invite()) + info() + invite());
 }
 
+TEST(Stream, AnAcknowledgementOfWhatNobodySentIsPassedOver) {
+    Connected lab;
+    lab.say(kThere, invite());
+    TcpSegment made_up;
+    made_up.sequence = lab.from(kBack).first;
+    made_up.ack = true;
+    made_up.acknowledged = lab.from(kThere).first + 100000;
+    made_up.window = 500;
+    (void)lab.stream.take(kBack, made_up, static_cast<SegmentId>(999), lab.now, lab);
+    lab.acknowledge(kThere);
+    lab.say(kThere, invite());
+    EXPECT_EQ(lab.heard(kThere), edited(invite() + invite()));
+    EXPECT_EQ(lab.count(StreamEvent::lost_track), 0);
+}
+
+TEST(Stream, WhatPassedBesideTheQueueEndsTheReading) {
+    Connected lab;
+    lab.say(kThere, invite());
+    lab.acknowledge(kThere);
+    auto& sender = lab.from(kThere);
+    sender.says += info() + invite();
+    lab.from(kBack).receive(length(invite()) + lab.kernel[0].after, info(), false);
+    lab.acknowledge(kThere);
+    const auto begin = length(invite() + info());
+    lab.send(kThere, begin, length(sender.says));
+    lab.wait(milliseconds(1000));
+    lab.send(kThere, begin, length(sender.says));
+    EXPECT_EQ(lab.heard(kThere), edited(invite()) + info() + invite());
+    EXPECT_EQ(lab.count(StreamEvent::lost_track), 1);
+}
+
+TEST(Stream, UrgentDataEndsTheReading) {
+    Connected lab;
+    lab.from(kThere).says = invite();
+    TcpSegment urgent;
+    urgent.sequence = lab.from(kThere).first;
+    urgent.urgent = true;
+    urgent.payload = lab.from(kThere).says;
+    const auto verdicts =
+        lab.stream.take(kThere, urgent, static_cast<SegmentId>(999), lab.now, lab);
+    ASSERT_EQ(verdicts.size(), 1U);
+    EXPECT_EQ(verdicts[0].kind, SegmentVerdict::Kind::pass);
+    EXPECT_TRUE(lab.asked.empty());
+}
+
 TEST(StreamMemo, WithoutOneNothingIsLookedAt) {
     Lab lab;
     lab.stream = Stream(StreamMemo{}, {});
