@@ -36,17 +36,25 @@ using namespace std::chrono_literals;
 constexpr int kMostRounds = 100;
 constexpr std::size_t kMostMessages = 64;
 
-Settings read_settings(Choices& choices) {
+struct Circumstances {
     Settings settings;
+    Carriage carriage = Carriage::udp;
+};
+
+Circumstances read_circumstances(Choices& choices) {
+    Circumstances all;
+    auto& settings = all.settings;
     static constexpr std::array kHighest{10031, 10003, 10000, 32767};
     settings.media_ports = {Port{10000}, static_cast<Port>(choices.one_of(kHighest))};
-    settings.keep_ports = choices.pick(2) == 0;
+    const auto kind = choices.pick(8);
+    settings.keep_ports = kind % 2 == 0;
+    if (kind >= 4) all.carriage = kind >= 6 ? Carriage::mixed : Carriage::tcp;
     settings.on_no_media = static_cast<OnNoMedia>(choices.pick(3));
     settings.on_malformed = static_cast<OnMalformed>(choices.pick(2));
     settings.calls_per_host = choices.pick(2) == 0 ? 500 : 2;
     settings.calls = choices.pick(2) == 0 ? 20000 : 3;
     settings.local_media = settings.calls == 3 ? LocalMedia::hairpin : LocalMedia::direct;
-    return settings;
+    return all;
 }
 
 /// A kernel that keeps to what it said: an address without a route has none later, and what it
@@ -105,7 +113,7 @@ class Kernel {
     static KernelAnswer refusal() { return {KernelAnswer::Kind::refused, {}, "refused"}; }
 
     static KernelAnswer flow_exists(const Hole& hole) {
-        if (!is_signalling(hole)) return {};
+        if (!is_signalling(hole) || hole.transport == Transport::tcp) return {};
         const Endpoint outside{hole.outside.address, Port{5070}};
         return {KernelAnswer::Kind::flow_exists, outside, "", hole.inside};
     }
@@ -232,9 +240,11 @@ class Scenario {
         : choices_(input),
           traffic_(choices_),
           kernel_(choices_),
-          settings_(read_settings(choices_)),
+          circumstances_(read_circumstances(choices_)),
           engine_(settings_),
-          ledger_(settings_.media_ports) {}
+          ledger_(settings_.media_ports) {
+        traffic_.set_carriage(circumstances_.carriage);
+    }
 
     void run() {
         while (!choices_.empty() && messages_ < kMostMessages) {
@@ -351,8 +361,8 @@ class Scenario {
         static constexpr std::array kStandings{FlowStanding::helped, FlowStanding::first,
                                                FlowStanding::unhelped, FlowStanding::helped};
         const ExactText payload(text);
-        const Packet packet{lines().at(line).tuples(), direction, kStandings.at(options % 4),
-                            payload.view()};
+        const Packet packet{lines().at(line).tuples(traffic_.transport(line)), direction,
+                            kStandings.at(options % 4), payload.view()};
         kernel_.begin_message();
         const auto outcome = decide(packet, lines().at(line));
         if (options >= 4 && outcome.reason != Reason::entry_exists) {
@@ -399,12 +409,18 @@ class Scenario {
     void let_time_pass() {
         static constexpr std::array<std::chrono::milliseconds, 8> kSteps{10ms, 1s,   3s,    33s,
                                                                          61s,  5min, 11min, 25h};
+        if (circumstances_.carriage != Carriage::udp) close_connection();
         const auto duration = choices_.one_of(kSteps);
         if (choices_.pick(2) == 0) {
             pass(duration);
         } else {
             now_ += duration;  // the next message comes before the timers
         }
+    }
+
+    void close_connection() {
+        const auto line = choices_.pick(static_cast<unsigned>(lines().size()) * 2) / 2;
+        engine_.note_ended(std::vector{lines().at(line).tuples(traffic_.transport(line))});
     }
 
     /// As the daemon does it: at each time that is due.
@@ -505,7 +521,8 @@ class Scenario {
     Choices choices_;
     Traffic traffic_;
     Kernel kernel_;
-    Settings settings_;
+    Circumstances circumstances_;
+    Settings& settings_ = circumstances_.settings;
     Engine engine_;
     HoleLedger ledger_;
     bool heard_ = false;

@@ -21,9 +21,8 @@ struct Line {
     Side opener;
     Side other;
 
-    [[nodiscard]] FlowTuples tuples() const {
-        return {{opener.real, other.shown, Transport::udp},
-                {other.real, opener.shown, Transport::udp}};
+    [[nodiscard]] FlowTuples tuples(Transport transport) const {
+        return {{opener.real, other.shown, transport}, {other.real, opener.shown, transport}};
     }
     [[nodiscard]] const Side& sender(FlowDirection direction) const {
         return direction == FlowDirection::original ? opener : other;
@@ -87,9 +86,19 @@ struct Request {
     unsigned cseq = 1;
 };
 
+/// What carries the messages of each line.
+enum class Carriage : std::uint8_t { udp, tcp, mixed };
+
 class Traffic {
   public:
     explicit Traffic(Choices& choices) : choices_(choices) {}
+
+    void set_carriage(Carriage carriage) { carriage_ = carriage; }
+    [[nodiscard]] Transport transport(unsigned line) const {
+        const bool is_tcp =
+            carriage_ == Carriage::tcp || (carriage_ == Carriage::mixed && line % 2 == 0);
+        return is_tcp ? Transport::tcp : Transport::udp;
+    }
 
     Request new_request() {
         Request request;
@@ -123,14 +132,16 @@ class Traffic {
         const auto me = host(sender, receiver);
         const auto peer = receiver.shown;
         const auto cseq = std::to_string(request.cseq);
+        const bool is_udp = transport(request.line) == Transport::udp;
         std::string text = request.method + " sip:u@" + peer.text() + " SIP/2.0\r\n";
-        text += "Via: SIP/2.0/UDP " + me + ";rport;branch=z9hG4bK" + request.call_id +
-                request.from_tag + cseq + request.method + "\r\n";
+        text += std::string("Via: SIP/2.0/") + (is_udp ? "UDP " : "TCP ") + me +
+                ";rport;branch=z9hG4bK" + request.call_id + request.from_tag + cseq +
+                request.method + "\r\n";
         text += "From: <sip:u@" + without_port(me) + ">" + tag(request.from_tag) + "\r\n";
         text += "To: <sip:v@" + without_port(peer.text()) + ">" + tag(request.to_tag) + "\r\n";
         text += "Call-ID: " + request.call_id + "\r\n";
         text += "CSeq: " + cseq + " " + request.method + "\r\n";
-        text += "Contact: <sip:u@" + me + ">\r\n";
+        text += "Contact: <sip:u@" + me + uri_parameter() + ">\r\n";
         return with_body(text, sender, receiver);
     }
 
@@ -158,7 +169,7 @@ class Traffic {
         std::string to(header_line(arrived, "To"));
         if (request.to_tag.empty()) to += tag(answer.to_tag);
         text += via + line_of("From") + to + "\r\n" + line_of("Call-ID") + line_of("CSeq") +
-                "Contact: <sip:v@" + host(sender, receiver) + ">\r\n";
+                "Contact: <sip:v@" + host(sender, receiver) + uri_parameter() + ">\r\n";
         answer.text = with_body(text, sender, receiver);
         return answer;
     }
@@ -187,6 +198,12 @@ class Traffic {
     }
     static std::string without_port(const std::string& host) {
         return host.back() == ']' ? host : host.substr(0, host.rfind(':'));
+    }
+
+    std::string uri_parameter() {
+        static constexpr std::array kParameters{";transport=tcp", "", ";transport=udp",
+                                                ";transport=tls"};
+        return carriage_ == Carriage::udp ? "" : choices_.one_of(kParameters);
     }
 
     /// What a sender calls itself.
@@ -272,6 +289,7 @@ class Traffic {
     }
 
     Choices& choices_;
+    Carriage carriage_ = Carriage::udp;
 };
 
 }  // namespace sipnat::fuzz
