@@ -96,6 +96,7 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
          "f:2: sip.udp_ports: has to be a list of 1 to 16 ports"},
         {"[sip]\nudp_ports = [\n5060,\n0]\n",
          "f:4: sip.udp_ports: has to hold ports from 1 to 65535"},
+        {"[sip]\ntcp_ports = 5060\n", "f:2: sip.tcp_ports: has to be a list of 0 to 16 ports"},
         {"[sip]\nudp_ports = [65536]\n", "f:2: sip.udp_ports: has to hold ports from 1 to 65535"},
         {"[sip]\nudp_ports = [\"5060\"]\n",
          "f:2: sip.udp_ports: has to hold ports from 1 to 65535"},
@@ -154,8 +155,10 @@ TEST(ConfigFaults, EachHasItsTextAndLine) {
         // together
         {"[sip]\nudp_ports = [5060, 10000]\n",
          "f:2: sip.udp_ports: 10000 lies in nat.media_ports: media could take it"},
-        {"[nat]\nmedia_ports = \"5000-6000\"\n",
-         "f:2: sip.udp_ports: 5060 lies in nat.media_ports: media could take it"},
+        {"[sip]\ntcp_ports = [5060, 10001]\n",
+         "f:2: sip.tcp_ports: 10001 lies in nat.media_ports: media could take it"},
+        {"[sip]\ntcp_ports = []\n[nat]\nmedia_ports = \"5000-6000\"\n",
+         "f:4: sip.udp_ports: 5060 lies in nat.media_ports: media could take it"},
     };
     for (const auto& one : cases) {
         EXPECT_THAT(faults_of(one.text), ElementsAre(one.fault)) << one.text;
@@ -422,6 +425,7 @@ TEST(ShippedFile, ShowsEverySettingWithItsDefault) {
     EXPECT_EQ(*parsed, Configuration{});
     for (const char* name : {"udp_ports",
                              "on_malformed",
+                             "tcp_ports",
                              "media_ports",
                              "keep_ports",
                              "media_timeout",

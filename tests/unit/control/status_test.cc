@@ -39,6 +39,9 @@ Status busy() {
     status.stricter_message = 4;
     status.stricter_sdp = 5;
     status.registrations_over_limits = 8;
+    status.tcp_ports = {5060, 5080};
+    status.tcp_streams = 3;
+    status.tcp_events = {{"late", 2}, {"not_sip", 0}};
     status.packets = {{"rewritten", 100}, {"malformed", 7}, {"keepalive", 0}};
     return status;
 }
@@ -83,7 +86,7 @@ TEST(StatusJson, EveryFieldIsNeededInItsType) {
         auto wrong = good;
         wrong[name] =
             name == "expect_max" ? nlohmann::ordered_json("4096") : nlohmann::ordered_json(nullptr);
-        if (name == "packets") wrong[name] = {{"rewritten", "many"}};
+        if (name == "packets" || name == "tcp_events") wrong[name] = {{"rewritten", "many"}};
         EXPECT_FALSE(parse_status(wrong.dump())) << "wrong " << name;
     }
 }
@@ -95,13 +98,15 @@ TEST(StatusText, ShowsWhatThereIs) {
               "              no this\n"
               "              no that\n"
               "outside       wan0 203.0.113.1: inside 10.0.0.0/8\n"
-              "signalling    udp 5060, 5070 (with a PBX on the gateway), queue 5060-5063, "
+              "signalling    udp 5060, 5070, tcp 5060, 5080 (with a PBX on the gateway), queue "
+              "5060-5063, "
               "table inet sipnat loaded\n"
               "media         ports 10000-32767, 6 mapped, 24 expectations made, 12 removed\n"
               "calls         3\n"
               "messages      100 rewritten\n"
               "messages      7 malformed\n"
               "messages      0 keepalive\n"
+              "tcp           3 connections, 2 late\n"
               "queue         1 overruns, 2 refused verdicts\n"
               "libosip2      refused 4 messages and 5 SDP bodies that opened media\n"
               "bindings      8 over limits.bindings: calls do not reach them after a reboot\n"

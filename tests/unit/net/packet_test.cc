@@ -164,7 +164,7 @@ TEST(WithPayload, TheSamePayloadGivesTheSamePacket) {
 
 TEST(WithPayload, SetsLengthsAndChecksums) {
     EXPECT_EQ(replaced(kTcpAbc, "abcd"),
-              "45000030123440004006dedfc0a84d02cb007109"
+              "450000301234000040061ee0c0a84d02cb007109"
               "13c49c40010203040506070860180200cd2e00000101010161626364");
     EXPECT_EQ(replaced(kIpv6Abc, "abcd"),
               "60000000000c114020010db800000000000000000000000220010db8000100000000000000000009"
@@ -175,12 +175,13 @@ TEST(WithPayload, SetsLengthsAndChecksums) {
               "13c413c4000904d678");
 }
 
-TEST(WithPayload, ClearsDontFragmentOnlyWhenUdpGrows) {
+TEST(WithPayload, ClearsDontFragmentOnlyWhenThePacketGrows) {
     EXPECT_EQ(replaced(kUdpHello, "hello!"),
               "450000221234000040111ee3c0a84d02cb007109"
               "13c413c4000e4aa268656c6c6f21");
     EXPECT_EQ(replaced(kUdpHello, "abc").substr(12, 4), "4000");
-    EXPECT_EQ(replaced(kTcpAbc, "abcdefgh").substr(12, 4), "4000");
+    EXPECT_EQ(replaced(kTcpAbc, "abcdefgh").substr(12, 4), "0000");
+    EXPECT_EQ(replaced(kTcpAbc, "ab").substr(12, 4), "4000");
     EXPECT_EQ(replaced(kUdpHelloWithoutDf, "hello"), kUdpHelloWithoutDf);
 }
 

@@ -70,7 +70,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Stun", std::string("\0\1\0\0!\x12", 6), Kind::not_sip},
         Case{"Ssh", "SSH-2.0-OpenSSH_9.2p1\r\n", Kind::not_sip},
         Case{"LineOfBlanks", " \r\n", Kind::not_sip}, Case{"LongLine", "A" + kLong, Kind::not_sip}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& one) { return one.param.name; });
 
 /// The messages of a stream that grows by so many bytes at a time.
 std::vector<std::string> messages_of(std::string_view stream, std::size_t step) {
