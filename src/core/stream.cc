@@ -22,16 +22,6 @@ std::size_t index(FlowDirection direction) {
     return static_cast<std::size_t>(direction);
 }
 
-void store(std::span<std::uint8_t> bytes, SequenceNumber number) {
-    store_be16(bytes, 0, static_cast<std::uint32_t>(number) >> 16U);
-    store_be16(bytes, 2, static_cast<std::uint32_t>(number));
-}
-
-SequenceNumber load(std::span<const std::uint8_t> bytes) {
-    const std::uint32_t high = load_be16(bytes, 0);
-    return static_cast<SequenceNumber>(high << 16U | load_be16(bytes, 2));
-}
-
 }  // namespace
 
 std::string_view to_text(StreamEvent event) {
@@ -46,11 +36,13 @@ Stream::Stream(const StreamMemo& memo, const SequenceShifts& shifts) : Stream() 
     if (memo[0] != kMemoVersion) return;
     const std::span<const std::uint8_t> bytes(memo);
     for (std::size_t i = 0; i < halves_.size(); ++i) {
-        const auto place = bytes.subspan(kPlaces + i * kPlaceSize, kPlaceSize);
+        const auto at = kPlaces + i * kPlaceSize;
         if (memo[kModes + i] > static_cast<std::uint8_t>(Mode::passing)) continue;
         const auto mode = static_cast<Mode>(memo[kModes + i]);
         if (mode == Mode::unknown) continue;
-        halves_[i]->resume({mode, load(place), load(place.subspan(4))}, shifts[i]);
+        halves_[i]->resume({mode, static_cast<SequenceNumber>(load_be32(bytes, at)),
+                            static_cast<SequenceNumber>(load_be32(bytes, at + 4))},
+                           shifts[i]);
     }
 }
 
@@ -141,9 +133,9 @@ StreamMemo Stream::memo() const {
     for (std::size_t i = 0; i < halves_.size(); ++i) {
         const auto place = halves_[i]->place();
         memo[kModes + i] = static_cast<std::uint8_t>(place.mode);
-        const auto at = bytes.subspan(kPlaces + i * kPlaceSize, kPlaceSize);
-        store(at, place.oldest);
-        store(at.subspan(4), place.boundary);
+        const auto at = kPlaces + i * kPlaceSize;
+        store_be32(bytes, at, static_cast<std::uint32_t>(place.oldest));
+        store_be32(bytes, at + 4, static_cast<std::uint32_t>(place.boundary));
     }
     return memo;
 }

@@ -117,7 +117,10 @@ void StreamHalf::take(const TcpSegment& segment, SegmentId id, StreamTurn& turn)
         return;
     }
     // What is urgent is taken out of the stream by some receivers and left in it by others (RFC 6093).
-    if (segment.urgent && begin <= next_ && end > next_) stop_reading(turn);
+    if (segment.urgent && begin <= next_ && end > next_ && mode_ == Mode::reading) {
+        turn.host.note(StreamEvent::broken);
+        stop_reading(turn);
+    }
     Segment taken{begin, end, segment.fin, id, std::string(segment.payload), turn.now};
     const bool is_known = end < next_ || (end == next_ && begin < end && !segment.fin);
     if (is_known) {
@@ -389,8 +392,7 @@ std::string StreamHalf::content(const Segment& segment, Position begin, Position
 
 void StreamHalf::acknowledge(SequenceNumber number, std::uint16_t window, StreamTurn& turn) {
     is_window_closed_ = window == 0;
-    if (mode_ == Mode::unknown || mode_ == Mode::passing) return;
-    if (resumes_at_) return;
+    if (mode_ == Mode::unknown || mode_ == Mode::passing || resumes_at_) return;
     const auto acked = sent_ + (number - (base_ + sent_));
     if (probe_ && acked > edited(probe_->at)) take_probed_byte();
     if (acked > sent_ + 1) {  // one more than all is its FIN
@@ -454,8 +456,8 @@ void StreamHalf::expire(StreamTurn& turn) {
         drop(segment.id, turn);
         return true;
     });
-    if (dropped > 0 &&
-        (is_unproven_ || is_ahead_)) {  // what is missing was sent on while nobody looked
+    // What is missing was sent on while nobody looked.
+    if (dropped > 0 && (is_unproven_ || is_ahead_)) {
         turn.host.note(StreamEvent::lost_track);
         lose_track(turn);
     }

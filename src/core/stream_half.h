@@ -4,7 +4,7 @@
 //                   │ gone on    │ decided, held │ held, undecided │ a gap before them
 //     as edited     0 ── acked_ ─┴── out_ holds what is decided and not acknowledged
 //
-// A position as sent becomes one as edited by shift_, which is what the kernel has. Where the edited text is cut
+// A position as sent becomes one as edited by kernel_, which is what the kernel adds. Where the edited text is cut
 // into segments is therefore free: a segment carries what lies between its two ends as edited, whatever that is.
 // So one step of the kernel's does for all messages that go on together.
 #pragma once
@@ -123,8 +123,8 @@ class StreamHalf {
     Mode mode_ = Mode::unknown;
     bool is_fresh_ = true;
     SequenceNumber base_{};
-    std::optional<Position>
-        resumes_at_;  ///< the memo's boundary; until the first segment tells which place it is
+    /// The memo's boundary; until the first segment tells which place it is.
+    std::optional<Position> resumes_at_;
     bool is_ahead_ = false;     ///< its receiver says that it has more than we sent on
     bool is_unproven_ = false;  ///< nothing has come since that follows what the memo knows
 
@@ -136,8 +136,8 @@ class StreamHalf {
     Position decided_ = 0;    ///< all before it are in out_, or were
     Position released_ = 0;   ///< all before it have been sent on
     std::int64_t total_ = 0;  ///< by how much decided_ is further on as edited
-    std::optional<Position>
-        unshifted_;  ///< the first message that changed its length, and the kernel does not know
+    /// The first message that changed its length, and the kernel does not know.
+    std::optional<Position> unshifted_;
 
     sip::Framer framer_;
     std::string message_;     ///< what has come of the message under way

@@ -77,7 +77,7 @@ void TcpStreams::take(const netfilter::QueuedPacket& queued, const PacketView& v
     const auto verdicts = connection.stream.take(flow.direction, read_segment(queued.packet, view),
                                                  id, turn.now, host);
     carry_out(connection, verdicts, turn);
-    if (needs_nothing(connection) && !queued.first) {
+    if (needs_nothing(connection)) {
         erase(at, turn.queue);
     } else {
         forget_some(at, turn.queue);
@@ -85,10 +85,12 @@ void TcpStreams::take(const netfilter::QueuedPacket& queued, const PacketView& v
 }
 
 /// Nobody has to see its packets any more: its helper may go, with what hangs on it. Its numbers have to be adjusted
-/// for as long as the helper's queue sees them, so those of an adjusted one stay.
+/// for as long as the helper's queue sees them, so those of an adjusted one stay; and without the helper nobody confirms
+/// its first packet (nf_confirm_cthelper).
 bool TcpStreams::needs_nothing(const Connection& connection) {
     return connection.stream.is_done() && connection.held.empty() && !connection.was_edited &&
-           !connection.is_expected && connection.shifts == SequenceShifts{};
+           !connection.is_expected && connection.shifts == SequenceShifts{} &&
+           connection.flow.standing != FlowStanding::first;
 }
 
 /// Those that were silent for longest.
@@ -131,7 +133,7 @@ void TcpStreams::carry_out(Connection& connection, const std::vector<SegmentVerd
         const auto held = connection.held.extract(verdict.id);
         if (held.empty()) continue;
         FlowChange change;
-        if (needs_nothing(connection) && connection.flow.standing != FlowStanding::first) {
+        if (needs_nothing(connection)) {
             change.loses_helper = true;
         } else if (memo != connection.stored && !connection.is_expected) {
             change.memo = memo;

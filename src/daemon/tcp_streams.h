@@ -73,8 +73,8 @@ class TcpStreams {
         Stream stream;
         SequenceShifts shifts{};
         StreamMemo stored{};  ///< as the entry has it
-        bool is_expected =
-            false;  ///< its entry takes no memo, and keeps its helper (ctnetlink_change_helper)
+        /// Its entry takes no memo, and keeps its helper (ctnetlink_change_helper).
+        bool is_expected = false;
         bool was_edited = false;  ///< expectations may hang on it
         std::map<SegmentId, Held> held{};
         std::size_t kept = 0;

@@ -95,10 +95,8 @@ std::optional<Reassembly::Fragment> Reassembly::read_ipv6(Bytes packet) {
 
     Fragment fragment;
     const unsigned flags = load_be16(packet, at + 2);
-    fragment.name = {
-        IpAddress::ipv6(packet.subspan<8, 16>()), IpAddress::ipv6(packet.subspan<24, 16>()),
-        static_cast<std::uint32_t>(load_be16(packet, at + 4)) << 16U | load_be16(packet, at + 6),
-        0};
+    fragment.name = {IpAddress::ipv6(packet.subspan<8, 16>()),
+                     IpAddress::ipv6(packet.subspan<24, 16>()), load_be32(packet, at + 4), 0};
     fragment.offset = flags & 0xfff8U;
     fragment.last = (flags & 1U) == 0;
     fragment.headers.assign(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(at));

@@ -17,19 +17,14 @@ constexpr unsigned kRst = 0x04;
 constexpr unsigned kAck = 0x10;
 constexpr unsigned kUrg = 0x20;
 
-SequenceNumber load_number(std::span<const std::uint8_t> bytes, std::size_t at) {
-    const std::uint32_t high = load_be16(bytes, at);
-    return static_cast<SequenceNumber>(high << 16U | load_be16(bytes, at + 2));
-}
-
 }  // namespace
 
 TcpSegment read_segment(std::span<const std::uint8_t> packet, const PacketView& view) {
     const auto header = packet.subspan(view.network_length);
     const unsigned flags = header[kFlags];
     TcpSegment segment;
-    segment.sequence = load_number(header, kSequence);
-    segment.acknowledged = load_number(header, kAcknowledged);
+    segment.sequence = static_cast<SequenceNumber>(load_be32(header, kSequence));
+    segment.acknowledged = static_cast<SequenceNumber>(load_be32(header, kAcknowledged));
     segment.syn = (flags & kSyn) != 0;
     segment.ack = (flags & kAck) != 0;
     segment.fin = (flags & kFin) != 0;

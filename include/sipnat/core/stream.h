@@ -59,8 +59,8 @@ struct SegmentVerdict {
 
 /// What happens to a stream that users may want to know of. Each one is a counter.
 enum class StreamEvent : std::uint8_t {
-    not_sip,   ///< it did not begin as SIP
-    broken,    ///< a message whose end nobody can tell: nothing behind it is looked at
+    not_sip,  ///< it did not begin as SIP
+    broken,   ///< nobody can tell where its next message begins, or it is urgent: all behind passes
     too_long,  ///< a message over sip::kLargestMessage went on as it was
     late,      ///< a message that was not whole within kLongestHold went on as it was
     lost_track,  ///< begun before this process, or gone on without it, and no memo says where a message begins

@@ -567,6 +567,7 @@ TEST(Stream, UrgentDataEndsTheReading) {
     ASSERT_EQ(verdicts.size(), 1U);
     EXPECT_EQ(verdicts[0].kind, SegmentVerdict::Kind::pass);
     EXPECT_TRUE(lab.asked.empty());
+    EXPECT_EQ(lab.count(StreamEvent::broken), 1);
 }
 
 TEST(StreamMemo, WithoutOneNothingIsLookedAt) {
