@@ -73,6 +73,8 @@ std::vector<SegmentVerdict> Stream::take(FlowDirection direction, const TcpSegme
     if (segment.ack) received.acknowledge(segment.acknowledged, segment.window, back);
     if (segment.syn) {
         begin(sent, segment, host);
+        // The SYN that it answers was not seen, as nft-map mode has it of port forwards.
+        if (segment.ack && received.mode() == Mode::unknown) received.begin(segment.acknowledged);
         verdicts.push_back({id, SegmentVerdict::Kind::pass, {}});
         return verdicts;
     }

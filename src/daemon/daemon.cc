@@ -64,9 +64,27 @@ tl::unexpected<std::vector<std::string>> fault(const Error& error) {
 
 }  // namespace
 
+class Daemon::QueueVerdicts : public Verdicts {
+  public:
+    explicit QueueVerdicts(Daemon& daemon) : daemon_(daemon) {}
+
+    void accept(netfilter::PacketId id, const netfilter::FlowChange& change) override {
+        daemon_.queue_.accept(id, change);
+    }
+    void accept(netfilter::PacketId id, std::span<const std::uint8_t> packet,
+                const netfilter::FlowChange& change) override {
+        daemon_.queue_.accept(id, packet, change);
+    }
+    void drop(netfilter::PacketId id) override { daemon_.queue_.drop(id); }
+    void send() override { daemon_.flush_verdicts(); }
+
+  private:
+    Daemon& daemon_;
+};
+
 Daemon::Daemon(std::string config_file, config::Configuration configuration, ChosenMode mode,
                control::Server control, netfilter::Queue queue, Wiring wiring, KernelEvents events,
-               std::optional<TcpStreams> streams, std::string boot)
+               TcpStreams streams, std::string boot)
     : config_file_(std::move(config_file)),
       configuration_(std::move(configuration)),
       mode_(std::move(mode)),
@@ -96,20 +114,16 @@ tl::expected<Daemon, std::vector<std::string>> Daemon::start(
     auto wiring = wire(mode->mode, configuration);
     if (!wiring) return fault(wiring.error());
 
-    auto events = listen(mode->mode);
+    auto events = listen();
     if (!events) return fault(events.error());
-    std::optional<TcpStreams> streams;
-    if (mode->mode == Mode::expectations) {
-        auto opened = TcpStreams::open();
-        if (!opened) return fault(opened.error());
-        streams = *std::move(opened);
-    }
+    auto streams = TcpStreams::open();
+    if (!streams) return fault(streams.error());
 
     Daemon daemon(config_file, configuration, *std::move(mode), *std::move(control),
-                  *std::move(queue), *std::move(wiring), *std::move(events), std::move(streams),
+                  *std::move(queue), *std::move(wiring), *std::move(events), *std::move(streams),
                   *std::move(boot));
     daemon.restore();
-    if (daemon.streams_) {
+    if (daemon.mode_.mode == Mode::expectations) {
         const auto queued = queue_streams(configuration.queue, netfilter::StreamQueueing::on);
         if (!queued) return fault(queued.error());
     }
@@ -119,18 +133,15 @@ tl::expected<Daemon, std::vector<std::string>> Daemon::start(
     return daemon;
 }
 
-Result<Daemon::KernelEvents> Daemon::listen(Mode mode) {
+Result<Daemon::KernelEvents> Daemon::listen() {
     using netfilter::Events;
     auto addresses = Events::open(Events::Source::addresses);
     if (!addresses) return tl::unexpected(addresses.error());
     auto ruleset = Events::open(Events::Source::ruleset);
     if (!ruleset) return tl::unexpected(ruleset.error());
-    KernelEvents events{*std::move(addresses), *std::move(ruleset), std::nullopt};
-    if (mode == Mode::maps) return events;
     auto ended = Events::open(Events::Source::ended_flows);
     if (!ended) return tl::unexpected(ended.error());
-    events.ended_flows = *std::move(ended);
-    return events;
+    return KernelEvents{*std::move(addresses), *std::move(ruleset), *std::move(ended)};
 }
 
 void Daemon::restore() {
@@ -140,6 +151,7 @@ void Daemon::restore() {
                                       configuration_.paths.state, saved.fault));
     }
     engine_.restore(saved.state);
+    streams_.restore(saved.state.streams);
     const auto bindings = engine_.bindings();
     if (engine_.calls() + bindings.size() > 0) {
         log(Level::notice, fmt::format("{} running calls and {} registrations restored",
@@ -149,7 +161,7 @@ void Daemon::restore() {
         if (binding.inside != binding.outside) missing_.push_back(binding.flow);
     }
     make_flows(now_by_clock());
-    note_saved(state_file_.replace(engine_.save()), now_by_clock());
+    note_saved(state_file_.replace(all_state()), now_by_clock());
     const auto knowledge = saved.complete ? Knowledge::all_calls : Knowledge::some_calls;
     for (const auto& fault : wiring_.gate->take_over(engine_.media(), knowledge))
         log(Level::error, fault.text());
@@ -226,7 +238,7 @@ Result<void> Daemon::run() {
         sources[kControl] = {control_.fd(), POLLIN, 0};
         sources[kAddresses] = {events_.addresses.fd(), POLLIN, 0};
         sources[kRuleset] = {events_.ruleset.fd(), POLLIN, 0};
-        sources[kEndedFlows] = {events_.ended_flows ? events_.ended_flows->fd() : -1, POLLIN, 0};
+        sources[kEndedFlows] = {events_.ended_flows.fd(), POLLIN, 0};
         if (poll(sources.data(), sources.size(), poll_timeout(now_by_clock())) < 0 &&
             errno != EINTR) {
             return fail_errno("wait for", "packets", errno);
@@ -260,11 +272,11 @@ Result<void> Daemon::run() {
         }
     }
     sd_notify(0, "STOPPING=1");
-    if (streams_) {
+    if (mode_.mode == Mode::expectations) {
         report(queue_streams(configuration_.queue, netfilter::StreamQueueing::off),
                "let TCP pass without us");
     }
-    note_saved(state_file_.replace(engine_.save()), now_by_clock());
+    note_saved(state_file_.replace(all_state()), now_by_clock());
     report(state_file_.sync(), "save state");
     log(Level::notice, "stopped; table and running calls are left as they are");
     return {};
@@ -304,8 +316,9 @@ void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
         queue_.accept(queued.id);
         return;
     }
-    if (streams_ && view->tuple.transport == Transport::tcp) {
-        streams_->take(queued, *view, *found.flow, stream_turn(now));
+    if (view->tuple.transport == Transport::tcp) {
+        QueueVerdicts verdicts(*this);
+        streams_.take(queued, *view, *found.flow, stream_turn(verdicts, now));
         return;
     }
     const Packet packet{found.flow->tuples, found.flow->direction, found.flow->standing,
@@ -321,8 +334,8 @@ Decision Daemon::judge(const Packet& packet, std::uint32_t mark, Time now) {
     return decision;
 }
 
-TcpStreams::Turn Daemon::stream_turn(Time now) {
-    return {queue_, [this] { flush_verdicts(); },
+TcpStreams::Turn Daemon::stream_turn(Verdicts& verdicts, Time now) {
+    return {verdicts,
             [this, now](const KnownFlow& flow, FlowDirection direction, std::string_view message) {
                 return edit(flow, direction, message, now);
             },
@@ -346,8 +359,9 @@ std::optional<std::string> Daemon::edit(const KnownFlow& flow, FlowDirection dir
 }
 
 void Daemon::expire_streams(Time now) {
-    if (!streams_ || !streams_->next_due() || *streams_->next_due() > now) return;
-    streams_->expire(stream_turn(now));
+    if (!streams_.next_due() || *streams_.next_due() > now) return;
+    QueueVerdicts verdicts(*this);
+    streams_.expire(stream_turn(verdicts, now));
     send_verdicts();
 }
 
@@ -425,7 +439,13 @@ void Daemon::look_for_lost_addresses(Time now) {
 
 /// Timeouts, an administrator, an interface that went down: those that are still needed come back.
 void Daemon::heed_ended_flows(Time now) {
-    auto news = events_.ended_flows->read();
+    auto news = events_.ended_flows.read();
+    std::erase_if(news.ended, [this](const FlowTuples& flow) {
+        return flow.original.transport == Transport::tcp && wiring_.flows->is_there(flow);
+    });
+    QueueVerdicts verdicts(*this);
+    for (const auto& flow : news.ended)
+        streams_.note_ended(flow.original, stream_turn(verdicts, now));
     engine_.note_ended(news.ended);
     if (news.lost) {
         engine_.doubt_connections();
@@ -584,16 +604,23 @@ void Daemon::close(std::span<const Hole> holes) {
     if (!holes.empty()) report(wiring_.gate->close_holes(holes), "close media");
 }
 
+SavedState Daemon::all_state() const {
+    auto state = engine_.save();
+    streams_.save(state);
+    return state;
+}
+
 void Daemon::save_changes() {
     const bool is_current = state_fault_.empty();
-    if (is_current && !engine_.has_changes()) return;
+    if (is_current && !engine_.has_changes() && !streams_.has_changes()) return;
     const auto now = now_by_clock();
     if (now < save_again_) return;  // the changes wait
-    const auto changes = engine_.take_changes();
+    auto changes = engine_.take_changes();
+    streams_.take_changes(changes);
     Result<void> saved;
     if (is_current) saved = state_file_.append(changes);
     if (!is_current || !saved || state_file_.is_outgrown()) {
-        saved = state_file_.replace(engine_.save());
+        saved = state_file_.replace(all_state());
     }
     note_saved(saved, now);
 }
@@ -656,8 +683,7 @@ void Daemon::report(Result<void> result, const char* what) {
 int Daemon::poll_timeout(Time now) const {
     auto due = std::min(keep_up_again_, look_again_);
     if (const auto engine_due = engine_.next_due()) due = std::min(due, *engine_due);
-    const auto streams_due = streams_ ? streams_->next_due() : std::nullopt;
-    if (streams_due) due = std::min(due, *streams_due);
+    if (const auto streams_due = streams_.next_due()) due = std::min(due, *streams_due);
     if (!state_fault_.empty()) due = std::min(due, save_again_);
     if (!missing_.empty()) due = std::min(due, make_again_);
     if (losses() != noted_) due = std::min(due, note_again_);
@@ -691,7 +717,6 @@ void Daemon::add_maps_status(control::Status& status) const {
             "{} {}: inside{}{}", way.interface, way.address.text(), networks(way.inside),
             way.except.empty() ? "" : ", except" + networks(way.except)));
     }
-    status.notes.emplace_back("TCP is not covered in this mode");
     if (configuration_.gateway_pbx) {
         status.notes.emplace_back("nat.gateway_pbx is not covered in this mode");
     }
@@ -712,16 +737,23 @@ std::string Daemon::calls() {
     return control::to_json(report.calls);
 }
 
+std::vector<std::pair<std::string, std::uint64_t>> Daemon::stream_events() const {
+    std::vector<std::pair<std::string, std::uint64_t>> events;
+    for (std::size_t i = 0; i < kStreamEvents; ++i) {
+        const auto event = static_cast<StreamEvent>(i);
+        events.emplace_back(to_text(event), streams_.count(event));
+    }
+    events.emplace_back("forgotten", streams_.forgotten());
+    return events;
+}
+
 std::string Daemon::stats() const {
     auto stats = report_stats(engine_);
     stats.emplace_back("queue_overruns", queue_.overruns());
     stats.emplace_back("refused_verdicts", queue_.refused_verdicts());
-    stats.emplace_back("tcp_streams", streams_ ? streams_->size() : 0);
-    for (std::size_t i = 0; i < kStreamEvents; ++i) {
-        const auto event = static_cast<StreamEvent>(i);
-        stats.emplace_back(fmt::format("tcp_{}", to_text(event)),
-                           streams_ ? streams_->count(event) : 0);
-    }
+    stats.emplace_back("tcp_streams", streams_.size());
+    for (const auto& [event, count] : stream_events())
+        stats.emplace_back("tcp_" + event, count);
     return control::to_json(stats);
 }
 
@@ -746,15 +778,10 @@ std::string Daemon::status() const {
     if (mode_.mode == Mode::maps) add_maps_status(status);
     for (const auto port : configuration_.udp_ports)
         status.udp_ports.push_back(number(port));
-    if (streams_) {
-        for (const auto port : configuration_.tcp_ports)
-            status.tcp_ports.push_back(number(port));
-        status.tcp_streams = streams_->size();
-        for (std::size_t i = 0; i < kStreamEvents; ++i) {
-            const auto event = static_cast<StreamEvent>(i);
-            status.tcp_events.emplace_back(to_text(event), streams_->count(event));
-        }
-    }
+    for (const auto port : configuration_.tcp_ports)
+        status.tcp_ports.push_back(number(port));
+    status.tcp_streams = streams_.size();
+    status.tcp_events = stream_events();
     status.gateway_pbx = configuration_.gateway_pbx;
     status.queues = queue_text(configuration_.queue);
     status.media_ports = fmt::format("{}-{}", number(range.low), number(range.high));

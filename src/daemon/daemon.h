@@ -38,13 +38,14 @@ class Daemon {
     struct KernelEvents {
         netfilter::Events addresses;
         netfilter::Events ruleset;
-        std::optional<netfilter::Events> ended_flows;  ///< not of maps: those need none
+        netfilter::Events ended_flows;
     };
-    [[nodiscard]] static Result<KernelEvents> listen(Mode mode);
+    [[nodiscard]] static Result<KernelEvents> listen();
+    class QueueVerdicts;
 
     Daemon(std::string config_file, config::Configuration configuration, ChosenMode mode,
            control::Server control, netfilter::Queue queue, Wiring wiring, KernelEvents events,
-           std::optional<TcpStreams> streams, std::string boot);
+           TcpStreams streams, std::string boot);
 
     void restore();
     void make_flows(Time now);
@@ -56,7 +57,7 @@ class Daemon {
     void learn_foreign_endpoints(Time now);
     [[nodiscard]] Result<void> serve_queue();
     void handle(const netfilter::QueuedPacket& queued, Time now);
-    [[nodiscard]] TcpStreams::Turn stream_turn(Time now);
+    [[nodiscard]] TcpStreams::Turn stream_turn(Verdicts& verdicts, Time now);
     [[nodiscard]] std::optional<std::string> edit(const KnownFlow& flow, FlowDirection direction,
                                                   std::string_view message, Time now);
     [[nodiscard]] Decision judge(const Packet& packet, std::uint32_t mark, Time now);
@@ -77,6 +78,7 @@ class Daemon {
     void count_idle(Time now);
     void close_pending();
     void close(std::span<const Hole> holes);
+    [[nodiscard]] SavedState all_state() const;
     void save_changes();
     void note_saved(const Result<void>& saved, Time now);
     control::Reloaded reload();
@@ -87,6 +89,7 @@ class Daemon {
     [[nodiscard]] std::string status() const;
     [[nodiscard]] std::string calls();
     [[nodiscard]] std::string stats() const;
+    [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> stream_events() const;
     void add_maps_status(control::Status& status) const;
 
     std::string config_file_;
@@ -96,7 +99,7 @@ class Daemon {
     netfilter::Queue queue_;
     Wiring wiring_;
     KernelEvents events_;
-    std::optional<TcpStreams> streams_;  ///< not of maps: there no TCP is queued
+    TcpStreams streams_;
     std::string boot_;
     StateFile state_file_;
     Engine engine_;

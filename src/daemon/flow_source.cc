@@ -74,6 +74,11 @@ Result<bool> QueueFlows::is_present(const FlowTuples& tuples) {
     return tl::unexpected(present.error());
 }
 
+bool QueueFlows::is_there(const FlowTuples& flow) {
+    const auto present = is_present(flow);
+    return present && *present;
+}
+
 Result<bool> QueueFlows::has_address(const IpAddress& outside) {
     const auto route = routes_.lookup(outside);
     if (!route) return tl::unexpected(route.error());

@@ -67,6 +67,9 @@ class FlowSource : public Interface {
     [[nodiscard]] virtual Result<void> end_flows(std::span<const FlowTuples> /*flows*/) {
         return {};
     }
+    /// A flow that conntrack told the end of may be there all the same: its entry was made anew, or it is a later
+    /// one between the same ends.
+    [[nodiscard]] virtual bool is_there(const FlowTuples& flow) = 0;
     /// These UDP flows of registrations (original tuples) must not end for want of packets.
     [[nodiscard]] virtual Result<void> keep_flows(std::span<const Tuple> /*flows*/) { return {}; }
 };
@@ -82,6 +85,7 @@ class QueueFlows : public FlowSource {
     [[nodiscard]] Result<bool> has_address(const IpAddress& outside) override;
     [[nodiscard]] Result<void> end_flows(std::span<const FlowTuples> flows) override;
     [[nodiscard]] Result<void> keep_flows(std::span<const Tuple> flows) override;
+    [[nodiscard]] bool is_there(const FlowTuples& flow) override;
     [[nodiscard]] FoundFlow find(const netfilter::QueuedPacket& queued, const PacketView& packet,
                                  const MediaTable& media, Time now) override;
 

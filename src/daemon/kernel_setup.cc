@@ -54,6 +54,7 @@ Result<void> load_maps(const config::Configuration& configuration) {
         inside.insert(inside.end(), way.inside.begin(), way.inside.end());
     const std::vector<netfilter::RulesetVariable> variables{
         udp_ports(configuration),
+        {"tcp_ports", as_nft_set(configuration.tcp_ports)},
         {"interfaces",
          as_nft_set(configuration.outside,
                     [](const config::Outside& way) { return "\"" + way.interface + "\""; })},

@@ -73,6 +73,17 @@ class KernelSockets : public FlowKernel {
         if (!removed) return tl::unexpected(removed.error());
         return {};
     }
+    Result<void> make_anew(const FlowEntry& entry) override {
+        const auto is_that = [&](const FlowEntry& flow) {
+            return flow.tuples == entry.tuples && flow.tcp_state == TcpState::syn_received;
+        };
+        const auto removed = conntrack_.remove_if(entry.tuples.original, is_that);
+        if (!removed) return tl::unexpected(removed.error());
+        if (!*removed) return {};
+        auto fresh = entry;
+        fresh.status = netfilter::flow_status::kSeenReply;
+        return conntrack_.create(fresh);
+    }
     Result<bool> leaves_by(const IpAddress& destination, const std::string& interface) override {
         const auto route = routes_.lookup(destination);
         if (!route) return tl::unexpected(route.error());
@@ -118,13 +129,43 @@ MapFlows::MapFlows(std::vector<config::Outside> outside, PortRange ports,
       map_(std::move(map)),
       sip_ports_(std::move(sip_ports)) {}
 
-FoundFlow MapFlows::find(const netfilter::QueuedPacket& /*queued*/, const PacketView& packet,
+FoundFlow MapFlows::find(const netfilter::QueuedPacket& queued, const PacketView& packet,
                          const MediaTable& media, Time now) {
-    return find(packet.tuple, media, now);
+    if (packet.tuple.transport == Transport::udp) return find(packet.tuple, media, now);
+    return find_connection(packet.tuple, read_segment(queued.packet, packet));
+}
+
+/// What is translated how is seen with the answer to the first packet, which has no entry yet.
+FoundFlow MapFlows::find_connection(const Tuple& packet, const TcpSegment& segment) {
+    const auto entry = kernel_->find(packet);
+    if (!entry) return failed(entry.error());
+    if (*entry) return connection(**entry, packet, segment);
+    if (!segment.syn || segment.ack) return {};
+    return {KnownFlow{{packet, packet.reversed()}, FlowDirection::original, FlowStanding::first, 0},
+            ""};
+}
+
+FoundFlow MapFlows::connection(const FlowEntry& entry, const Tuple& packet,
+                               const TcpSegment& segment) {
+    const auto sides = sides_of(entry.tuples);
+    if (!sides) return {};
+    const auto* way = find_outside(outside_, sides->outside.address);
+    if (way == nullptr || is_left_alone(*way, sides->inside.address, sides->remote.address)) {
+        return {};
+    }
+    const bool is_answer = segment.syn && segment.ack && packet == entry.tuples.reply;
+    if (is_answer && entry.tcp_state == TcpState::syn_received) {
+        auto made = kernel_->make_anew(entry);
+        if (!made) return failed(made.error());
+    }
+    return {
+        KnownFlow{entry.tuples,
+                  packet == entry.tuples.original ? FlowDirection::original : FlowDirection::reply,
+                  FlowStanding::helped, entry.mark},
+        ""};
 }
 
 FoundFlow MapFlows::find(const Tuple& packet, const MediaTable& media, Time now) {
-    if (packet.transport != Transport::udp) return {};
     const auto entry = kernel_->find(packet);
     if (!entry) return failed(entry.error());
     if (*entry) return confirmed(**entry, packet, media, now);
@@ -353,8 +394,14 @@ MadeFlows MapFlows::make_flows(std::span<const FlowTuples> flows, Time now) {
     return made;
 }
 
+bool MapFlows::is_there(const FlowTuples& flow) {
+    const auto entry = kernel_->find(flow.original);
+    return entry && *entry && (*entry)->tuples == flow;
+}
+
 /// What was forwarded from outside is the administrator's rule's.
 Result<bool> MapFlows::make_flow(const FlowTuples& flow, Time now) {
+    if (flow.original.transport == Transport::tcp) return is_there(flow);
     const auto sides = sides_of(flow);
     if (!sides || !sides->opened_inside) return true;
     const auto* way = find_outside(outside_, sides->outside.address);

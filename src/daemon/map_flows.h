@@ -10,6 +10,10 @@
 //     is a media stream's
 //
 // Packets wait after conntrack and before NAT, so both directions show what is on the wire.
+//
+// A TCP connection is translated by the administrator's rules, or by a map if it goes to a port that a phone listens
+// on. Its entry is made anew with the answer to its first packet: only then has it room for sequence numbers, which
+// conntrack's own have not without a helper (ctnetlink_create_conntrack, nf_nat_setup_info).
 #pragma once
 
 #include <memory>
@@ -31,6 +35,8 @@ class FlowKernel : public Interface {
     [[nodiscard]] virtual Result<std::optional<FlowEntry>> find(const Tuple& tuple) = 0;
     /// Removes the entry with this tuple if it is not translated: made while no map had it.
     [[nodiscard]] virtual Result<void> forget_plain(const Tuple& tuple) = 0;
+    /// The same entry of a TCP connection that was answered and has sent nothing, with room for sequence numbers.
+    [[nodiscard]] virtual Result<void> make_anew(const FlowEntry& entry) = 0;
     [[nodiscard]] virtual Result<bool> leaves_by(const IpAddress& destination,
                                                  const std::string& interface) = 0;
     [[nodiscard]] virtual Result<bool> is_bound(const Endpoint& endpoint) = 0;
@@ -49,8 +55,10 @@ class MapFlows : public FlowSource {
 
     [[nodiscard]] FoundFlow find(const netfilter::QueuedPacket& queued, const PacketView& packet,
                                  const MediaTable& media, Time now) override;
-    /// The same of a packet with these endpoints.
+    /// The same of a UDP packet with these endpoints.
     [[nodiscard]] FoundFlow find(const Tuple& packet, const MediaTable& media, Time now);
+    /// The same of a TCP packet.
+    [[nodiscard]] FoundFlow find_connection(const Tuple& packet, const TcpSegment& segment);
 
     void set_ports(const PortRange& media, const std::vector<Port>& sip) override;
     [[nodiscard]] Result<void> set_forwards(
@@ -62,8 +70,11 @@ class MapFlows : public FlowSource {
         return find_outside(outside_, outside) != nullptr;
     }
     [[nodiscard]] MadeFlows make_flows(std::span<const FlowTuples> flows, Time now) override;
+    [[nodiscard]] bool is_there(const FlowTuples& flow) override;
 
   private:
+    [[nodiscard]] FoundFlow connection(const FlowEntry& entry, const Tuple& packet,
+                                       const TcpSegment& segment);
     [[nodiscard]] Result<bool> make_flow(const FlowTuples& flow, Time now);
     [[nodiscard]] FoundFlow confirmed(const FlowEntry& entry, const Tuple& packet,
                                       const MediaTable& media, Time now);

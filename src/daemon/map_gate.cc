@@ -25,14 +25,13 @@ using netfilter::NatSet;
 /// A quarter of their life: a daemon that is down for a day loses no element of a running call.
 constexpr std::chrono::hours kPutAgain{9};
 
-bool needs_elements(const Hole& hole) {
-    return hole.transport == Transport::udp && !hole.remote && hole.inside != hole.outside;
+bool is_udp(const Hole& hole) {
+    return hole.transport == Transport::udp;
 }
 
-constexpr std::array kAllSets{NatSet::in,      NatSet::in_from,    NatSet::contacts,
-                              NatSet::out,     NatSet::hairpin,    NatSet::media,
-                              NatSet::streams, NatSet::signalling, NatSet::forwarded};
-static_assert(kAllSets.size() == netfilter::kNatSets);
+bool needs_elements(const Hole& hole) {
+    return (is_udp(hole) || is_signalling(hole)) && !hole.remote && hole.inside != hole.outside;
+}
 
 /// The same but for the time it has left.
 bool are_alike(NatElement one, const NatElement& other) {
@@ -115,6 +114,18 @@ std::vector<NatElement> media_elements(const Endpoint& inside, const Endpoint& o
 std::vector<NatElement> signalling_elements(const Hole& hole, const std::string& interface) {
     const auto& inside = hole.inside;
     const auto& outside = hole.outside;
+    if (!is_udp(hole)) {
+        const NatElement in{hole.from ? NatSet::contacts_tcp : NatSet::in_tcp,
+                            outside,
+                            inside,
+                            hole.from,
+                            "",
+                            kMediaElementLife};
+        if (hole.shares_port) return {in};
+        return {
+            in,
+            {NatSet::signalling_tcp, outside, std::nullopt, std::nullopt, "", kMediaElementLife}};
+    }
     const auto in = inbound_element(inside, outside, hole.from, NatSet::contacts);
     if (hole.shares_port) return {in};
     return {in,
@@ -160,29 +171,16 @@ Result<std::unique_ptr<MapGate>> MapGate::open(std::vector<config::Outside> outs
 }
 
 KernelAnswer MapGate::open_holes(const Decision& decision, std::uint32_t /*mark*/) {
-    const auto is_connection = [](const Hole& hole) {
-        return is_signalling(hole) && hole.transport == Transport::tcp;
-    };
-    if (std::ranges::any_of(decision.open, is_connection)) {
-        return {Kind::refused, {}, "SIP over TCP is not covered in this mode"};
-    }
     if (auto obstacle = kernel_->find_obstacle(decision)) return *obstacle;
     NatChanges changes;
     for (const auto& hole : decision.open) {
         if (!needs_elements(hole)) continue;
-        if (signalling_->find_outside(hole.outside) != nullptr) {
-            return {Kind::port_taken, hole.outside, ""};
-        }
-        // `out` has one place for both, and SDP may name any port.
-        if (const auto* mapped = signalling_->find(hole.outside.address, hole.inside)) {
-            if (is_signalling(hole)) return {Kind::flow_exists, mapped->outside, "", hole.inside};
-            return {Kind::refused, {}, hole.inside.text() + " has signalling, so no media"};
-        }
+        if (auto taken = find_signalling(hole)) return *taken;
         const auto* way = find_outside(outside_, hole.outside.address);
         if (way == nullptr) {
             return {Kind::refused, {}, hole.outside.address.text() + " is in no [[outside]]"};
         }
-        if (!hole.shares_port) {
+        if (is_udp(hole) && !hole.shares_port) {
             // One that rests from an earlier call loses its lifetime.
             changes.remove.push_back(media_guard(hole.outside));
             changes.add.push_back(media_guard(hole.outside));
@@ -196,6 +194,21 @@ KernelAnswer MapGate::open_holes(const Decision& decision, std::uint32_t /*mark*
     // The holes are open; what ran ahead of them can't be a reason to close them again.
     auto done = forget_early_media(decision.open);
     return {Kind::done, {}, done ? "" : done.error().text()};
+}
+
+/// What signalling over UDP has of the two ends of this hole.
+std::optional<KernelAnswer> MapGate::find_signalling(const Hole& hole) const {
+    if (!is_udp(hole)) return std::nullopt;
+    if (signalling_->find_outside(hole.outside) != nullptr) {
+        return KernelAnswer{Kind::port_taken, hole.outside, ""};
+    }
+    // `out` has one place for both, and SDP may name any port.
+    const auto* mapped = signalling_->find(hole.outside.address, hole.inside);
+    if (mapped == nullptr) return std::nullopt;
+    if (is_signalling(hole)) {
+        return KernelAnswer{Kind::flow_exists, mapped->outside, "", hole.inside};
+    }
+    return KernelAnswer{Kind::refused, {}, hole.inside.text() + " has signalling, so no media"};
 }
 
 /// A close that failed leaves elements behind, which the port's or the phone's next owner finds in
@@ -218,18 +231,23 @@ KernelAnswer MapGate::add_elements(const NatChanges& changes, const std::vector<
 /// The kernel's elements that lead one end of these holes elsewhere. Those of left calls stay.
 Result<std::vector<NatElement>> MapGate::stale_elements(const std::vector<Hole>& holes) {
     std::vector<NatElement> stale;
-    for (const auto set : {NatSet::in, NatSet::in_from, NatSet::out, NatSet::hairpin}) {
+    for (const auto set : {NatSet::in, NatSet::in_from, NatSet::out, NatSet::hairpin,
+                           NatSet::in_tcp, NatSet::contacts_tcp}) {
+        const bool is_tcp = set == NatSet::in_tcp || set == NatSet::contacts_tcp;
+        const bool leads_in = is_inbound(set) || is_tcp;
         auto present = kernel_->list(set);
         if (!present) return present;
         for (auto& element : *present) {
-            const auto& outside = is_inbound(set) ? element.key : *element.target;
-            const auto& inside = is_inbound(set) ? *element.target : element.key;
+            const auto& outside = leads_in ? element.key : *element.target;
+            const auto& inside = leads_in ? *element.target : element.key;
             // An inside endpoint may have a mapping with each outside address.
             const auto contradicts = [&](const Hole& hole) {
-                return needs_elements(hole) && outside.address == hole.outside.address &&
+                return needs_elements(hole) && is_udp(hole) != is_tcp &&
+                       outside.address == hole.outside.address &&
                        (outside == hole.outside) != (inside == hole.inside);
             };
-            if (std::ranges::any_of(holes, contradicts) && !signalling_->is_left(outside)) {
+            const bool is_left = !is_tcp && signalling_->is_left(outside);
+            if (std::ranges::any_of(holes, contradicts) && !is_left) {
                 stale.push_back(std::move(element));
             }
         }
@@ -239,7 +257,7 @@ Result<std::vector<NatElement>> MapGate::stale_elements(const std::vector<Hole>&
 
 Result<void> MapGate::forget_early_media(const std::vector<Hole>& holes) {
     for (const auto& hole : holes) {
-        if (hole.transport != Transport::udp) continue;
+        if (!is_udp(hole)) continue;
         auto done = daemon::forget_early_media(hole, netfilter::FlowOrigin::any,
                                                [this](const auto& tuple, const auto& condition) {
                                                    return kernel_->remove_if(tuple, condition);
@@ -256,7 +274,7 @@ Result<void> MapGate::close_holes(std::span<const Hole> holes) {
         const auto* way = find_outside(outside_, hole.outside.address);
         if (way == nullptr) continue;  // [[outside]] has changed since: the start removed them
         std::ranges::move(elements_of(hole, way->interface), std::back_inserter(changes.remove));
-        if (hole.shares_port) continue;
+        if (hole.shares_port || !is_udp(hole)) continue;
         changes.remove.push_back(media_guard(hole.outside));
         changes.add.push_back(resting_guard(hole.outside));
     }
@@ -268,8 +286,8 @@ std::vector<MediaGate::Refused> MapGate::admit(std::span<const Admission> admiss
     const auto changes_of = [this](std::span<const Admission> some) {
         NatChanges changes;
         for (const auto& [before, after] : some) {
-            const bool is_there =
-                needs_elements(before) && find_outside(outside_, before.outside.address) != nullptr;
+            const bool is_there = is_udp(before) && needs_elements(before) &&
+                                  find_outside(outside_, before.outside.address) != nullptr;
             if (!is_there) continue;
             changes.remove.push_back(
                 inbound_element(before.inside, before.outside, before.from, NatSet::in_from));
@@ -317,13 +335,13 @@ std::vector<NatElement> MapGate::all(const MediaTable& media) const {
     std::vector<NatElement> elements;
     for (const auto& [key, mapping] : media.mappings()) {
         const auto* way = find_outside(outside_, mapping.outside.address);
-        if (way == nullptr || key.transport != Transport::udp || key.inside == mapping.outside)
-            continue;
-        if (mapping.uses.empty()) {
-            elements.push_back(resting_guard(mapping.outside));
-            continue;
+        const bool is_udp = key.transport == Transport::udp;
+        if (way == nullptr || key.inside == mapping.outside) continue;
+        if (!is_udp && mapping.media != ExpectClass::signalling) continue;
+        if (is_udp) {
+            elements.push_back(mapping.uses.empty() ? resting_guard(mapping.outside)
+                                                    : media_guard(mapping.outside));
         }
-        elements.push_back(media_guard(mapping.outside));
         bool shares_port = false;
         for (const auto& use : mapping.uses) {
             if (use.remote) continue;
@@ -372,7 +390,7 @@ Result<void> MapGate::replace(const std::vector<NatElement>& wanted) {
     for (const auto& element : wanted)
         by_key[{element.set, element.key}].push_back(&element);
     NatChanges stale;
-    for (const auto set : kAllSets) {
+    for (const auto set : netfilter::kAllNatSets) {
         auto present = kernel_->list(set);
         if (!present) return tl::unexpected(present.error());
         for (auto& element : *present) {

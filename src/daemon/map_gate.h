@@ -4,8 +4,9 @@
 // in one transaction. Whoever speaks first, they give the same translation, so a hole towards a
 // remote end needs nothing of its own, but that what ran ahead of it is forgotten.
 //
-// The maps hold UDP only. A TCP hole (MSRP, BFCP, a TCP candidate) is not opened, and no reason to
-// refuse its call: the other streams work, and ports of TCP are another space than those of UDP.
+// For media the maps hold UDP only. A TCP hole (MSRP, BFCP, a TCP candidate) is not opened, and no reason to
+// refuse its call: the other streams work, and ports of TCP are another space than those of UDP. Signalling over
+// TCP has maps of its own for connections to a phone's listening port; there is nothing to be guarded beside that.
 #pragma once
 
 #include <functional>
@@ -76,6 +77,7 @@ class MapGate : public MediaGate {
     [[nodiscard]] Result<void> keep_up(const MediaTable& media, Time now) override;
 
   private:
+    [[nodiscard]] std::optional<KernelAnswer> find_signalling(const Hole& hole) const;
     [[nodiscard]] KernelAnswer add_elements(const netfilter::NatChanges& changes,
                                             const std::vector<Hole>& holes);
     [[nodiscard]] Result<std::vector<netfilter::NatElement>> stale_elements(

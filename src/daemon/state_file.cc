@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -31,7 +32,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kMagic = "sipnat-state";
-constexpr int kVersion = 7;
+constexpr int kVersion = 8;
 /// Entries of one kind in one line, when all are written: what is read of a line is in memory as a JSON
 /// document, which takes many times its length.
 constexpr std::size_t kMostOfALine = 256;
@@ -113,6 +114,7 @@ void put(std::string& out, const BindingName& name);
 void put(std::string& out, const Binding& binding);
 void put(std::string& out, const Clocks& clocks);
 void put(std::string& out, const SavedState::SavedMapping& saved);
+void put(std::string& out, const SavedStream& stream);
 template <class Stream>
 void put(std::string& out, const Negotiated<Stream>& side);
 
@@ -158,6 +160,13 @@ void put_object(std::string& out, const Members&... members) {
 
 void put(std::string& out, const Tuple& tuple) {
     put_list(out, tuple.source, tuple.destination, tuple.transport);
+}
+
+void put(std::string& out, const SavedStream& stream) {
+    std::string memo;
+    for (const auto byte : stream.memo)
+        fmt::format_to(std::back_inserter(memo), "{:02x}", byte);
+    put_list(out, stream.flow, std::string_view(memo));
 }
 
 void put(std::string& out, const MediaKey& key) {
@@ -417,6 +426,19 @@ Binding binding_of(const Json& json) {
     return binding;
 }
 
+SavedStream stream_of(const Json& json) {
+    SavedStream stream{tuple_of(json.at(0))};
+    const auto memo = text_of(json.at(1));
+    if (memo.size() != 2 * stream.memo.size()) throw std::invalid_argument("a memo's length");
+    for (std::size_t i = 0; i < stream.memo.size(); ++i) {
+        const auto* digits = memo.data() + 2 * i;
+        const auto [end, error] = std::from_chars(digits, digits + 2, stream.memo[i], 16);
+        if (error != std::errc{} || end != digits + 2)
+            throw std::invalid_argument("a memo can't be read");
+    }
+    return stream;
+}
+
 Clocks clocks_of(const Json& json) {
     Clocks clocks;
     clocks.engine = value_of(time_of(json.at(0)));
@@ -456,6 +478,7 @@ struct Known {
     std::map<LeaseName, Lease> leases;
     std::map<BindingName, Binding> bindings;
     std::map<MediaKey, Mapping> mappings;
+    std::map<Tuple, StreamMemo> streams;
 };
 
 /// All of a line, or nothing of it. `now` is given for a line of another boot.
@@ -473,6 +496,10 @@ void learn(const Json& json, const std::optional<Clocks>& now, Known& known) {
         line.bindings.push_back(binding_of(entry));
     for (const auto& entry : json.at("ended_bindings"))
         line.ended_bindings.push_back(binding_name_of(entry));
+    for (const auto& entry : json.at("streams"))
+        line.streams.push_back(stream_of(entry));
+    for (const auto& entry : json.at("ended_streams"))
+        line.ended_streams.push_back(tuple_of(entry));
     for (auto& call : line.calls) {
         if (call.state == Call::State::ended) {
             known.calls.erase(name_of(call));
@@ -497,6 +524,10 @@ void learn(const Json& json, const std::optional<Clocks>& now, Known& known) {
     for (auto& saved : line.mappings) {
         known.mappings.insert_or_assign(saved.key, std::move(saved.mapping));
     }
+    for (const auto& flow : line.ended_streams)
+        known.streams.erase(flow);
+    for (const auto& [flow, memo] : line.streams)
+        known.streams.insert_or_assign(flow, memo);
 }
 
 /// Without mappings that no call and no lease uses any more.
@@ -510,6 +541,8 @@ SavedState state_of(Known known) {
     }
     for (auto& [name, binding] : known.bindings)
         state.bindings.push_back(std::move(binding));
+    for (const auto& [flow, memo] : known.streams)
+        state.streams.push_back({flow, memo});
     for (auto& [name, lease] : known.leases) {
         used.insert(name.mapping);
         state.leases.push_back(std::move(lease));
@@ -528,17 +561,29 @@ struct Part {
     std::span<const Lease> leases;
     std::span<const Binding> bindings;
     std::span<const BindingName> ended_bindings;
+    std::span<const SavedStream> streams;
+    std::span<const Tuple> ended_streams;
+
+    explicit Part(const SavedState& state)
+        : calls(state.calls),
+          mappings(state.mappings),
+          leases(state.leases),
+          bindings(state.bindings),
+          ended_bindings(state.ended_bindings),
+          streams(state.streams),
+          ended_streams(state.ended_streams) {}
 
     [[nodiscard]] bool is_empty() const {
         return calls.empty() && mappings.empty() && leases.empty() && bindings.empty() &&
-               ended_bindings.empty();
+               ended_bindings.empty() && streams.empty() && ended_streams.empty();
     }
 };
 
 std::string line_of(const Part& part, const Clocks& now) {
     std::string body;
     put_object(body, "clock", now, "calls", part.calls, "mappings", part.mappings, "leases",
-               part.leases, "bindings", part.bindings, "ended_bindings", part.ended_bindings);
+               part.leases, "bindings", part.bindings, "ended_bindings", part.ended_bindings,
+               "streams", part.streams, "ended_streams", part.ended_streams);
     return checksum(body) + " " + body + "\n";
 }
 
@@ -548,6 +593,18 @@ std::span<const T> take(std::span<const T>& rest) {
     const auto first = rest.first(std::min(rest.size(), kMostOfALine));
     rest = rest.subspan(first.size());
     return first;
+}
+
+Part take_some(Part& rest) {
+    auto some = rest;
+    some.calls = take(rest.calls);
+    some.mappings = take(rest.mappings);
+    some.leases = take(rest.leases);
+    some.bindings = take(rest.bindings);
+    some.ended_bindings = take(rest.ended_bindings);
+    some.streams = take(rest.streams);
+    some.ended_streams = take(rest.ended_streams);
+    return some;
 }
 
 /// The first one, without its end, which is no longer in `rest`.
@@ -586,8 +643,7 @@ Clocks clocks_now() {
 }
 
 std::string encode_state(const SavedState& state, const Clocks& now) {
-    return line_of(
-        {state.calls, state.mappings, state.leases, state.bindings, state.ended_bindings}, now);
+    return line_of(Part(state), now);
 }
 
 ReadState decode_state(const std::string& text, const std::string& boot, const Clocks& now) {
@@ -620,6 +676,7 @@ ReadState decode_state(const std::string& text, const std::string& boot, const C
     }
     if (other) {
         known.calls.clear();
+        known.streams.clear();
         std::erase_if(known.leases,
                       [&](const auto& one) { return one.second.until <= now.engine; });
     }
@@ -643,11 +700,9 @@ Result<void> StateFile::replace(const SavedState& all) {
     auto text = state_header(boot_);
     std::uint64_t bytes = 0;
     const auto now = clocks_now();
-    Part rest{all.calls, all.mappings, all.leases, all.bindings, all.ended_bindings};
+    Part rest(all);
     do {
-        text += line_of({take(rest.calls), take(rest.mappings), take(rest.leases),
-                         take(rest.bindings), take(rest.ended_bindings)},
-                        now);
+        text += line_of(take_some(rest), now);
         if (auto written = write_all(file.number(), text, fresh); !written) return written;
         bytes += text.size();
         text.clear();

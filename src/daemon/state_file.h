@@ -1,6 +1,6 @@
 // The state file: what the engine needs to go on with calls and registrations after a restart.
 //
-//     sipnat-state 7 <boot id>
+//     sipnat-state 8 <boot id>
 //     <crc32> {"clock":[…],"calls":[…],"mappings":[…],…}    all, when the file was begun: some hundred a line
 //     …
 //     <crc32> {"clock":[…],"calls":[…],"mappings":[…],…}    what changed since: a line a batch

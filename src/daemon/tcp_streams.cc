@@ -1,10 +1,29 @@
 #include "daemon/tcp_streams.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace sipnat::daemon {
 
 using netfilter::FlowChange;
+
+namespace {
+
+class KernelSocket : public StreamKernel {
+  public:
+    explicit KernelSocket(netfilter::Conntrack conntrack) : conntrack_(std::move(conntrack)) {}
+
+    Result<void> shift(const Tuple& original, const SequenceShifts& shifts,
+                       const std::optional<StreamMemo>& memo) override {
+        return conntrack_.shift(original, shifts, memo);
+    }
+    Result<FlowEntry> find(const Tuple& original) override { return conntrack_.find(original); }
+
+  private:
+    netfilter::Conntrack conntrack_;
+};
+
+}  // namespace
 
 /// What a stream asks for, on behalf of one connection.
 class TcpStreams::Host : public StreamHost {
@@ -23,21 +42,26 @@ class TcpStreams::Host : public StreamHost {
         if (reply == original.reversed()) return false;
         auto shifts = connection_.shifts;
         shifts.at(static_cast<std::size_t>(direction)) = shift;
-        const auto memo = connection_.stream.memo();
-        const auto done = streams_.conntrack_.shift(original, shifts, memo);
+        const auto memo =
+            connection_.has_helper ? std::optional(connection_.stream.memo()) : std::nullopt;
+        const auto done = streams_.kernel_->shift(original, shifts, memo);
         if (!done) {
             turn_.complain(done.error().text());
             return false;
         }
-        if (connection_.shifts == SequenceShifts{} && !is_there(original, shifts)) return false;
+        if (connection_.shifts == SequenceShifts{} && !is_there(original, shifts)) {
+            // It may be that it could not be seen.
+            (void)streams_.kernel_->shift(original, connection_.shifts, memo);
+            return false;
+        }
         connection_.shifts = shifts;
-        if (!connection_.is_expected) connection_.stored = memo;
+        if (memo) connection_.stored = *memo;
         return true;
     }
 
     void send(const std::vector<SegmentVerdict>& verdicts) override {
         streams_.carry_out(connection_, verdicts, turn_);
-        turn_.send_verdicts();
+        turn_.verdicts.send();
     }
 
     void note(StreamEvent event) override {
@@ -48,7 +72,7 @@ class TcpStreams::Host : public StreamHost {
     /// An entry that got its helper after its NAT may have no place for numbers (kernels without seqadj in
     /// nft_ct_helper_obj_eval), and ctnetlink does not say so.
     bool is_there(const Tuple& original, const SequenceShifts& shifts) {
-        const auto present = streams_.conntrack_.find(original);
+        const auto present = streams_.kernel_->find(original);
         if (present && present->shifts == shifts) return true;
         turn_.complain(present ? "adjust sequence numbers of " + original.text() +
                                      ": this kernel has no room for them in its entry"
@@ -64,7 +88,7 @@ class TcpStreams::Host : public StreamHost {
 Result<TcpStreams> TcpStreams::open() {
     auto conntrack = netfilter::Conntrack::open();
     if (!conntrack) return tl::unexpected(conntrack.error());
-    return TcpStreams(*std::move(conntrack));
+    return TcpStreams(std::make_unique<KernelSocket>(*std::move(conntrack)));
 }
 
 void TcpStreams::take(const netfilter::QueuedPacket& queued, const PacketView& view,
@@ -77,11 +101,7 @@ void TcpStreams::take(const netfilter::QueuedPacket& queued, const PacketView& v
     const auto verdicts = connection.stream.take(flow.direction, read_segment(queued.packet, view),
                                                  id, turn.now, host);
     carry_out(connection, verdicts, turn);
-    if (needs_nothing(connection)) {
-        erase(at, turn.queue);
-    } else {
-        forget_some(at, turn.queue);
-    }
+    forget_some(at, turn.verdicts);
 }
 
 /// Nobody has to see its packets any more: its helper may go, with what hangs on it. Its numbers have to be adjusted
@@ -89,40 +109,106 @@ void TcpStreams::take(const netfilter::QueuedPacket& queued, const PacketView& v
 /// its first packet (nf_confirm_cthelper).
 bool TcpStreams::needs_nothing(const Connection& connection) {
     return connection.stream.is_done() && connection.held.empty() && !connection.was_edited &&
-           !connection.is_expected && connection.shifts == SequenceShifts{} &&
+           connection.has_helper && connection.shifts == SequenceShifts{} &&
            connection.flow.standing != FlowStanding::first;
 }
 
 /// Those that were silent for longest.
-void TcpStreams::forget_some(Connections::iterator present, netfilter::Queue& queue) {
+void TcpStreams::forget_some(Connections::iterator present, Verdicts& verdicts) {
+    const auto& host = present->flow.tuples.original.source.address;
+    if (of_host_.at(host) > kMostOfAHost) {
+        const auto is_its = [&](const Connection& one) {
+            return one.flow.tuples.original.source.address == host;
+        };
+        forget(std::prev(std::find_if(streams_.rbegin(), streams_.rend(), is_its).base()),
+               verdicts);
+    }
     while (streams_.size() > kMostStreams || kept_ > kMostBytes) {
         const auto oldest = std::prev(streams_.end());
         if (oldest == present) break;
-        erase(oldest, queue);
+        forget(oldest, verdicts);
     }
+}
+
+/// Its next packet finds it again, if nothing is missed until then.
+void TcpStreams::forget(Connections::iterator at, Verdicts& verdicts) {
+    if (!needs_nothing(*at)) ++forgotten_;
+    const auto name = at->flow.tuples.original;
+    const bool is_on_file = !at->has_helper && at->stored != StreamMemo{};
+    const auto memo = at->stored;
+    erase(at, verdicts);
+    if (!is_on_file || recalled_.size() >= kMostStreams) return;
+    recalled_[name] = memo;
+    changes_[name] = memo;
 }
 
 /// The connection, in front of all others.
 TcpStreams::Connections::iterator TcpStreams::find(const netfilter::QueuedPacket& queued,
                                                    const KnownFlow& flow, const Turn& turn) {
-    const auto known = by_flow_.find(flow.tuples.original);
+    const auto& name = flow.tuples.original;
+    const bool is_first = flow.standing == FlowStanding::first;
+    const auto known = by_flow_.find(name);
     if (known != by_flow_.end()) {
-        if (!queued.first) {
+        if (!is_first) {
             streams_.splice(streams_.begin(), streams_, known->second);
             known->second->flow = flow;
             return known->second;
         }
-        erase(known->second, turn.queue);  // an earlier connection between the same ends
+        erase(known->second, turn.verdicts);  // an earlier connection between the same ends
     }
     auto& connection = streams_.emplace_front(Connection{flow, Stream{}});
-    if (!queued.first && queued.flow) {
-        connection.stream = Stream(queued.flow->memo, queued.flow->shifts);
-        connection.stored = queued.flow->memo;
-        connection.shifts = queued.flow->shifts;
-    }
-    connection.is_expected = queued.flow && queued.flow->expected;
-    by_flow_[flow.tuples.original] = streams_.begin();
+    by_flow_[name] = streams_.begin();
+    ++of_host_[name.source.address];
+    connection.has_helper = queued.flow && !queued.flow->expected;
+    if (!is_first) resume(connection, queued);
+    recalled_.erase(name);
     return streams_.begin();
+}
+
+/// One that was followed before, by this process or another.
+void TcpStreams::resume(Connection& connection, const netfilter::QueuedPacket& queued) {
+    const auto& name = connection.flow.tuples.original;
+    auto entry = queued.flow ? Result<FlowEntry>(*queued.flow) : kernel_->find(name);
+    if (!entry) return;
+    if (!connection.has_helper) {
+        const auto recalled = recalled_.find(name);
+        entry->memo = recalled == recalled_.end() ? StreamMemo{} : recalled->second;
+    }
+    connection.stream = Stream(entry->memo, entry->shifts);
+    connection.stored = entry->memo;
+    connection.shifts = entry->shifts;
+    connection.was_edited = entry->memo != StreamMemo{};  // nobody knows
+}
+
+void TcpStreams::note_ended(const Tuple& flow, const Turn& turn) {
+    const auto known = by_flow_.find(flow);
+    if (known != by_flow_.end()) erase(known->second, turn.verdicts);
+    if (recalled_.erase(flow) != 0) changes_[flow] = std::nullopt;
+}
+
+void TcpStreams::restore(std::span<const SavedStream> streams) {
+    for (const auto& [flow, memo] : streams) {
+        if (kernel_->find(flow)) recalled_[flow] = memo;
+    }
+}
+
+void TcpStreams::save(SavedState& state) const {
+    for (const auto& [flow, memo] : recalled_)
+        state.streams.push_back({flow, memo});
+    for (const auto& one : streams_) {
+        if (one.has_helper || one.stored == StreamMemo{}) continue;
+        state.streams.push_back({one.flow.tuples.original, one.stored});
+    }
+}
+
+void TcpStreams::take_changes(SavedState& state) {
+    for (const auto& [flow, memo] : std::exchange(changes_, {})) {
+        if (memo) {
+            state.streams.push_back({flow, *memo});
+        } else {
+            state.ended_streams.push_back(flow);
+        }
+    }
 }
 
 /// A verdict that changes a packet's length changes nothing of the flow: see Queue::accept.
@@ -135,7 +221,7 @@ void TcpStreams::carry_out(Connection& connection, const std::vector<SegmentVerd
         FlowChange change;
         if (needs_nothing(connection)) {
             change.loses_helper = true;
-        } else if (memo != connection.stored && !connection.is_expected) {
+        } else if (memo != connection.stored && connection.has_helper) {
             change.memo = memo;
         }
         answer(held.mapped(), verdict, change, turn);
@@ -148,15 +234,15 @@ void TcpStreams::answer(const Held& held, const SegmentVerdict& verdict, FlowCha
                         const Turn& turn) {
     const auto give_up = [&](const std::string& why) {
         turn.complain(why + "; dropped");
-        turn.queue.drop(held.id);
+        turn.verdicts.drop(held.id);
         change = {};
     };
     switch (verdict.kind) {
         case SegmentVerdict::Kind::pass:
-            turn.queue.accept(held.id, change);
+            turn.verdicts.accept(held.id, change);
             break;
         case SegmentVerdict::Kind::drop:
-            turn.queue.drop(held.id);
+            turn.verdicts.drop(held.id);
             change = {};
             break;
         case SegmentVerdict::Kind::replace: {
@@ -165,13 +251,20 @@ void TcpStreams::answer(const Held& held, const SegmentVerdict& verdict, FlowCha
             const auto changed = with_payload(held.packet, *view, verdict.payload);
             if (!changed) return give_up(changed.error().text());
             if (changed->size() != held.packet.size()) change = {};
-            turn.queue.accept(held.id, *changed, change);
+            turn.verdicts.accept(held.id, *changed, change);
             break;
         }
     }
 }
 
 void TcpStreams::note_state(Connection& connection) {
+    // What is not answered yet may be a scan.
+    const bool is_on_file =
+        !connection.has_helper && connection.flow.standing != FlowStanding::first;
+    if (const auto memo = connection.stream.memo(); is_on_file && memo != connection.stored) {
+        connection.stored = memo;
+        changes_[connection.flow.tuples.original] = memo;
+    }
     // A held packet is kept twice, as its bytes and as the packet.
     const auto kept = 2 * connection.stream.kept_bytes() + 512 * connection.held.size();
     kept_ += kept - connection.kept;
@@ -198,12 +291,16 @@ std::optional<Time> TcpStreams::next_due() const {
 }
 
 /// What is held is sent again.
-void TcpStreams::erase(Connections::iterator at, netfilter::Queue& queue) {
+void TcpStreams::erase(Connections::iterator at, Verdicts& verdicts) {
+    const auto name = at->flow.tuples.original;
     for (const auto& [id, held] : at->held)
-        queue.drop(held.id);
-    if (at->due) due_.erase({*at->due, at->flow.tuples.original});
+        verdicts.drop(held.id);
+    if (at->due) due_.erase({*at->due, name});
+    if (!at->has_helper && at->stored != StreamMemo{}) changes_[name] = std::nullopt;
     kept_ -= at->kept;
-    by_flow_.erase(at->flow.tuples.original);
+    by_flow_.erase(name);
+    const auto host = of_host_.find(name.source.address);
+    if (--host->second == 0) of_host_.erase(host);
     streams_.erase(at);
 }
 

@@ -2,7 +2,8 @@
 // conntrack has to know.
 //
 // A connection's place is in its entry (the helper's private data), so that it may be forgotten here, as by the end of
-// the process, and found again with its next packet.
+// the process, and found again with its next packet. Where the kernel keeps none (nft-map mode, and entries that an
+// expectation made) it is in the state file instead.
 #pragma once
 
 #include <array>
@@ -10,8 +11,10 @@
 #include <functional>
 #include <list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,8 +22,10 @@
 #include <vector>
 
 #include "daemon/flow_source.h"
+#include "daemon/interface.h"
 #include "sipnat/base/result.h"
 #include "sipnat/base/time.h"
+#include "sipnat/core/engine.h"
 #include "sipnat/core/stream.h"
 #include "sipnat/net/packet.h"
 #include "sipnat/netfilter/conntrack.h"
@@ -28,10 +33,31 @@
 
 namespace sipnat::daemon {
 
+/// What conntrack is asked and told of connections; another one in tests. As in conntrack.h.
+class StreamKernel : public Interface {
+  public:
+    [[nodiscard]] virtual Result<void> shift(const Tuple& original, const SequenceShifts& shifts,
+                                             const std::optional<StreamMemo>& memo) = 0;
+    [[nodiscard]] virtual Result<FlowEntry> find(const Tuple& original) = 0;
+};
+
+/// Where verdicts go, as in queue.h; another one in tests.
+class Verdicts : public Interface {
+  public:
+    virtual void accept(netfilter::PacketId id, const netfilter::FlowChange& change) = 0;
+    virtual void accept(netfilter::PacketId id, std::span<const std::uint8_t> packet,
+                        const netfilter::FlowChange& change) = 0;
+    virtual void drop(netfilter::PacketId id) = 0;
+    /// All that were given are in effect when this returns, and on file before.
+    virtual void send() = 0;
+};
+
 class TcpStreams {
   public:
     /// Connections that are followed; of more the one that was silent for longest is forgotten.
     static constexpr std::size_t kMostStreams = 8192;
+    /// Those that one host opened: of more its own is.
+    static constexpr std::size_t kMostOfAHost = 1024;
     /// Bytes that all of them keep.
     static constexpr std::size_t kMostBytes = std::size_t{128} << 20U;
 
@@ -42,13 +68,14 @@ class TcpStreams {
 
     /// For one call: where verdicts go, who edits, who hears of faults of the kernel's.
     struct Turn {
-        netfilter::Queue& queue;
-        std::function<void()> send_verdicts;  ///< all that the queue was given
+        Verdicts& verdicts;
         Edit edit;
         Complain complain;
         Time now{};
     };
 
+    explicit TcpStreams(std::unique_ptr<StreamKernel> kernel) : kernel_(std::move(kernel)) {}
+    /// With a socket of its own.
     [[nodiscard]] static Result<TcpStreams> open();
 
     /// A TCP packet of `flow`, with its entry. It, and what waited for it, gets its verdict now or later.
@@ -57,8 +84,20 @@ class TcpStreams {
     /// What time made due: call it at next_due() or later.
     void expire(const Turn& turn);
     [[nodiscard]] std::optional<Time> next_due() const;
+    /// Conntrack knows this flow (original tuple) no more.
+    void note_ended(const Tuple& flow, const Turn& turn);
+
+    /// Of a state file: those whose flows are no more are left out.
+    void restore(std::span<const SavedStream> streams);
+    /// Adds all that has to be on file.
+    void save(SavedState& state) const;
+    [[nodiscard]] bool has_changes() const { return !changes_.empty(); }
+    /// Adds what has changed since this was asked last.
+    void take_changes(SavedState& state);
 
     [[nodiscard]] std::size_t size() const { return streams_.size(); }
+    /// Connections that were over a limit. What is held of them was dropped.
+    [[nodiscard]] std::uint64_t forgotten() const { return forgotten_; }
     [[nodiscard]] std::uint64_t count(StreamEvent event) const {
         return counts_.at(static_cast<std::size_t>(event));
     }
@@ -72,9 +111,10 @@ class TcpStreams {
         KnownFlow flow;
         Stream stream;
         SequenceShifts shifts{};
-        StreamMemo stored{};  ///< as the entry has it
-        /// Its entry takes no memo, and keeps its helper (ctnetlink_change_helper).
-        bool is_expected = false;
+        StreamMemo stored{};  ///< as the entry, or the state file, has it
+        /// Its entry takes a memo, and loses its helper if it is told to: not one that an expectation made
+        /// (ctnetlink_change_helper), and none without a helper.
+        bool has_helper = false;
         bool was_edited = false;  ///< expectations may hang on it
         std::map<SegmentId, Held> held{};
         std::size_t kept = 0;
@@ -83,24 +123,28 @@ class TcpStreams {
     using Connections = std::list<Connection>;
     class Host;
 
-    explicit TcpStreams(netfilter::Conntrack conntrack) : conntrack_(std::move(conntrack)) {}
-
     [[nodiscard]] Connections::iterator find(const netfilter::QueuedPacket& queued,
                                              const KnownFlow& flow, const Turn& turn);
+    void resume(Connection& connection, const netfilter::QueuedPacket& queued);
     void carry_out(Connection& connection, const std::vector<SegmentVerdict>& verdicts,
                    const Turn& turn);
     void answer(const Held& held, const SegmentVerdict& verdict, netfilter::FlowChange& change,
                 const Turn& turn);
     void note_state(Connection& connection);
     [[nodiscard]] static bool needs_nothing(const Connection& connection);
-    void forget_some(Connections::iterator present, netfilter::Queue& queue);
-    void erase(Connections::iterator at, netfilter::Queue& queue);
+    void forget_some(Connections::iterator present, Verdicts& verdicts);
+    void forget(Connections::iterator at, Verdicts& verdicts);
+    void erase(Connections::iterator at, Verdicts& verdicts);
 
-    netfilter::Conntrack conntrack_;
+    std::unique_ptr<StreamKernel> kernel_;
     Connections streams_;  // the one that spoke last in front
     std::unordered_map<Tuple, Connections::iterator> by_flow_;
     std::set<std::pair<Time, Tuple>> due_;
+    std::unordered_map<IpAddress, std::size_t> of_host_;
+    std::unordered_map<Tuple, StreamMemo> recalled_;  // on file, of those that are not followed now
+    std::map<Tuple, std::optional<StreamMemo>> changes_;  // nothing: off the file
     std::size_t kept_ = 0;
+    std::uint64_t forgotten_ = 0;
     std::uint64_t last_id_ = 0;
     std::array<std::uint64_t, kStreamEvents> counts_{};
 };

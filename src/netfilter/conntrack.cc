@@ -101,7 +101,7 @@ Result<void> Conntrack::prolong(const Tuple& original, std::uint32_t seconds) {
 }
 
 Result<void> Conntrack::shift(const Tuple& original, const SequenceShifts& shifts,
-                              const StreamMemo& memo) {
+                              const std::optional<StreamMemo>& memo) {
     const auto sequence = impl_->socket.next_sequence();
     encode_shift_flow(impl_->message, sequence, original, shifts, memo);
     if (const auto failed = impl_->request(sequence)) {

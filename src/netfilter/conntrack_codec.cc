@@ -22,6 +22,9 @@ constexpr std::uint32_t kFilterByProtocol = 1U << 3U;
 constexpr std::uint32_t kSettableStatus =
     flow_status::kSeenReply | flow_status::kAssured | flow_status::kFixedTimeout;
 
+// With a mask, it is set and nothing else is touched.
+constexpr std::uint8_t kLiberal = IP_CT_TCP_FLAG_BE_LIBERAL;
+
 // Two IPv6 tuples, NAT and the rest of an entry are some 320 bytes.
 constexpr std::size_t kRoom = 1024;
 
@@ -72,6 +75,13 @@ EntryObject make_entry(const FlowEntry& flow) {
     nfct_set_attr_u32(entry, ATTR_STATUS, flow.status & kSettableStatus);  // and IPS_CONFIRMED
     if (flow.mark != 0) {
         nfct_set_attr_u32(entry, ATTR_MARK, flow.mark);
+    }
+    if (original.transport == Transport::tcp) {
+        nfct_set_attr_u8(entry, ATTR_TCP_STATE, static_cast<std::uint8_t>(flow.tcp_state));
+        for (const auto attribute :
+             {ATTR_TCP_FLAGS_ORIG, ATTR_TCP_FLAGS_REPL, ATTR_TCP_MASK_ORIG, ATTR_TCP_MASK_REPL}) {
+            nfct_set_attr_u8(entry, attribute, kLiberal);
+        }
     }
     return owner;
 }
@@ -132,21 +142,20 @@ void put_memo(nlmsghdr* message, const StreamMemo& memo) {
 }
 
 void encode_shift_flow(Buffer& out, std::uint32_t sequence, const Tuple& original,
-                       const SequenceShifts& shifts, const StreamMemo& memo) {
+                       const SequenceShifts& shifts, const std::optional<StreamMemo>& memo) {
     append_message(out, kRoom, [&](char* place) {
         nlmsghdr* message =
             begin(place, IPCTNL_MSG_CT_NEW, NLM_F_ACK, sequence, original.source.address.family());
         put_tuple(message, CTA_TUPLE_ORIG, original);
         put_shift(message, CTA_SEQ_ADJ_ORIG, shifts[0]);
         put_shift(message, CTA_SEQ_ADJ_REPLY, shifts[1]);
-        put_memo(message, memo);
+        if (memo) put_memo(message, *memo);
         put_nest(message, CTA_PROTOINFO, [&] {
             put_nest(message, CTA_PROTOINFO_TCP, [&] {
-                constexpr nf_ct_tcp_flags kLiberal{IP_CT_TCP_FLAG_BE_LIBERAL,
-                                                   IP_CT_TCP_FLAG_BE_LIBERAL};
+                constexpr nf_ct_tcp_flags kFlags{kLiberal, kLiberal};
                 for (const auto attribute :
                      {CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, CTA_PROTOINFO_TCP_FLAGS_REPLY}) {
-                    mnl_attr_put(message, attribute, sizeof kLiberal, &kLiberal);
+                    mnl_attr_put(message, attribute, sizeof kFlags, &kFlags);
                 }
             });
         });
@@ -226,6 +235,10 @@ std::optional<DecodedFlow> decode_flow(Bytes attributes) {
     flow.helper = text_of(help[CTA_HELP_NAME]);
     const Bytes memo = payload_of(help[CTA_HELP_INFO]);
     if (memo.size() == flow.memo.size()) std::ranges::copy(memo, flow.memo.begin());
+    const auto protocol = attributes_in<CTA_PROTOINFO_MAX>(payload_of(parts[CTA_PROTOINFO]));
+    const auto tcp = attributes_in<CTA_PROTOINFO_TCP_MAX>(payload_of(protocol[CTA_PROTOINFO_TCP]));
+    const Bytes state = payload_of(tcp[CTA_PROTOINFO_TCP_STATE]);
+    if (!state.empty()) flow.tcp_state = static_cast<TcpState>(state[0]);
     flow.shifts = {shift_in(parts[CTA_SEQ_ADJ_ORIG]), shift_in(parts[CTA_SEQ_ADJ_REPLY])};
     const auto there = packets_in(parts[CTA_COUNTERS_ORIG]);
     const auto back = packets_in(parts[CTA_COUNTERS_REPLY]);

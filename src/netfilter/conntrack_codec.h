@@ -28,7 +28,7 @@ void encode_prolong_flow(Buffer& out, std::uint32_t sequence, const Tuple& origi
 /// Sets both directions' shifts and the helper's private data, and has the window tracking be liberal (kernel:
 /// ctnetlink_change_seq_adj, nfnl_cthelper_from_nlattr, nlattr_to_tcp).
 void encode_shift_flow(Buffer& out, std::uint32_t sequence, const Tuple& original,
-                       const SequenceShifts& shifts, const StreamMemo& memo);
+                       const SequenceShifts& shifts, const std::optional<StreamMemo>& memo);
 void encode_find_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple);
 /// With an id only that very entry.
 void encode_remove_flow(Buffer& out, std::uint32_t sequence, const Tuple& tuple,

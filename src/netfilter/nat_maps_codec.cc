@@ -24,10 +24,6 @@ namespace {
 constexpr std::size_t kInterfaceSize = 16;  // IFNAMSIZ: nft's type ifname
 constexpr std::size_t kElement = 96;  // bytes at the most: key, value, timeout, their attributes
 constexpr std::size_t kEndpointSize = 8;  // address, port, two zeros
-constexpr std::array kAllSets{NatSet::in,    NatSet::in_from, NatSet::contacts,
-                              NatSet::out,   NatSet::hairpin, NatSet::signalling,
-                              NatSet::media, NatSet::streams, NatSet::forwarded};
-static_assert(kAllSets.size() == kNatSets);
 
 struct FreeRule {
     void operator()(nftnl_rule* rule) const noexcept { nftnl_rule_free(rule); }
@@ -36,11 +32,13 @@ using Rule = std::unique_ptr<nftnl_rule, FreeRule>;
 
 bool is_map(NatSet set) {
     return set == NatSet::in || set == NatSet::in_from || set == NatSet::contacts ||
-           set == NatSet::out || set == NatSet::hairpin;
+           set == NatSet::out || set == NatSet::hairpin || set == NatSet::in_tcp ||
+           set == NatSet::contacts_tcp;
 }
 
 bool has_address(NatSet set) {
-    return set == NatSet::in_from || set == NatSet::contacts || set == NatSet::hairpin;
+    return set == NatSet::in_from || set == NatSet::contacts || set == NatSet::hairpin ||
+           set == NatSet::contacts_tcp;
 }
 
 Buffer key_of(const NatElement& element) {
@@ -230,9 +228,15 @@ const char* name_of(NatSet set) {
         case NatSet::streams:
             return "streams";
         case NatSet::forwarded:
+            return "forwarded";
+        case NatSet::in_tcp:
+            return "in_tcp";
+        case NatSet::contacts_tcp:
+            return "contacts_tcp";
+        case NatSet::signalling_tcp:
             break;
     }
-    return "forwarded";
+    return "signalling_tcp";
 }
 
 Result<Buffer> encode_nat_batch(std::uint32_t sequence, const char* table,
@@ -247,7 +251,7 @@ Result<Buffer> encode_nat_batch(std::uint32_t sequence, const char* table,
         }
     }
     Batch batch(sequence, table);
-    for (const NatSet set : kAllSets) {
+    for (const NatSet set : kAllNatSets) {
         // A removal fails the batch if the element is not there: it is put there first.
         batch.elements(set, remove, NFT_MSG_NEWSETELEM, With::key_and_target);
         batch.elements(set, remove, NFT_MSG_DELSETELEM, With::key);

@@ -10,7 +10,7 @@ namespace sipnat::netfilter {
 [[nodiscard]] const char* name_of(NatSet set);
 
 /// Sequence numbers that one batch may use.
-inline constexpr std::uint32_t kBatchSequences = 3 * kNatSets + 2;
+inline constexpr std::uint32_t kBatchSequences = 3 * std::uint32_t{kAllNatSets.size()} + 2;
 
 /// One batch, from `sequence` on. Elements of one set must fit into 64 kB: some 1,000. Only the last
 /// message asks for an ACK.

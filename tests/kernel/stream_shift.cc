@@ -136,17 +136,34 @@ class Editor {
     }
 
     [[nodiscard]] daemon::TcpStreams::Turn turn() {
-        return {queue_,
-                [this] {
-                    if (auto sent = queue_.flush(); !sent) say(sent.error().text());
-                },
+        return {verdicts_,
                 [](const daemon::KnownFlow&, FlowDirection, std::string_view message) {
                     return edit(message);
                 },
                 say, daemon::now_by_clock()};
     }
 
+    class Verdicts : public daemon::Verdicts {
+      public:
+        explicit Verdicts(netfilter::Queue& queue) : queue_(queue) {}
+        void accept(netfilter::PacketId id, const netfilter::FlowChange& change) override {
+            queue_.accept(id, change);
+        }
+        void accept(netfilter::PacketId id, std::span<const std::uint8_t> packet,
+                    const netfilter::FlowChange& change) override {
+            queue_.accept(id, packet, change);
+        }
+        void drop(netfilter::PacketId id) override { queue_.drop(id); }
+        void send() override {
+            if (auto sent = queue_.flush(); !sent) say(sent.error().text());
+        }
+
+      private:
+        netfilter::Queue& queue_;
+    };
+
     netfilter::Queue queue_;
+    Verdicts verdicts_{queue_};
     daemon::TcpStreams streams_;
     Adjustment adjustment_;
     std::unordered_map<Tuple, SequenceShifts> shifts_;

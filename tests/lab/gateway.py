@@ -253,7 +253,7 @@ class SipnatArm(Arm):
 
     def elements(self, name: str) -> list[str]:
         """What a set or map of sipnatd's holds, a line each."""
-        kind = "map" if name in ("in", "in_from", "out", "hairpin", "contacts") else "set"
+        kind = "map" if name in ("in", "in_from", "out", "hairpin", "contacts", "in_tcp", "contacts_tcp") else "set"
         listed = json.loads(self.gateway.run("nft", "-j", "list", kind, "inet", self.table, name))
         [content] = [one[kind] for one in listed["nftables"] if kind in one]
         return [f"{name}: {_element(element)}" for element in content.get("elem", [])]
@@ -303,7 +303,8 @@ class MapsArm(SipnatArm):
     def open_signalling(self) -> list[str]:
         # Only they are guarded like media; a flow's own port is not.
         guarded = [one.removeprefix("media: ") for one in self.elements("media")]
-        return [one for one in self.elements("contacts") if any(f" . {endpoint} : " in one for endpoint in guarded)]
+        contacts = [one for one in self.elements("contacts") if any(f" . {endpoint} : " in one for endpoint in guarded)]
+        return [*contacts, *self.elements("contacts_tcp"), *self.elements("in_tcp")]
 
     def _ports(self) -> list[Endpoint]:
         found = (element.split(" : ")[0].split(" . ")[-2:] for element in self._media_elements())
@@ -317,7 +318,7 @@ class MapsArm(SipnatArm):
         return [flow for flow in self.flows() if int(flow.fields.get("mark", "0")) & MEDIA_MARK]
 
     def state(self) -> list[str]:
-        names = ("in", "in_from", "out", "hairpin", "contacts", "signalling", "media", "streams", "forwarded")
+        names = ("in", "in_from", "out", "hairpin", "contacts", "signalling", "media", "streams", "forwarded", "in_tcp", "contacts_tcp", "signalling_tcp")
         return [*map(str, self.flows()), *(element for name in names for element in self.elements(name))]
 
 

@@ -34,7 +34,7 @@ def run(lab):
 
 def status(net):
     text = net.gateway.control("status")
-    assert "TCP is not covered in this mode" in text and "wan0 203.0.113.1: inside 192.168.0.0/16" in text, text
+    assert "udp 5060, tcp 5060" in text and "wan0 203.0.113.1: inside 192.168.0.0/16" in text, text
     answer = json.loads(net.gateway.control("status", "--json"))
     assert (answer["mode"], answer["mode_why"], answer["table_loaded"]) == ("maps", "nat.mode says so", True), answer
     assert not answer["warnings"], answer["warnings"]

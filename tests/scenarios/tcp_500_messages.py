@@ -14,7 +14,7 @@ from lab.sip import Message
 from lab.tcp import TcpAgent
 from lab.translation import inwards, outwards
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 300
 ALONE = True
 ROUNDS = 13

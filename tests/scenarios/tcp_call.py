@@ -11,7 +11,7 @@ from lab.rtp import Media
 from lab.tcp import TcpAgent
 from lab.ua import register
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 240
 ALONE = True
 

@@ -15,7 +15,7 @@ from lab.tcp import TcpAgent
 from lab.ua import register
 from lab.wait import wait_until
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 300
 ALONE = True
 

@@ -18,7 +18,7 @@ from lab.sip import Message
 from lab.tcp import TcpAgent, Writer
 from lab.translation import Line, outwards
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 240
 ALONE = True
 SERVER = "203.0.113.10"

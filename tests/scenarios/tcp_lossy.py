@@ -9,7 +9,7 @@ from lab.tcp import TcpAgent
 from lab.ua import Call, register
 from lab.wait import wait_until
 
-NEEDS = {"expectations", "netem"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip", "netem"}
 TIMEOUT = 300
 ALONE = True
 LOSS = ("delay", "10ms", "loss", "5%", "reorder", "80%")

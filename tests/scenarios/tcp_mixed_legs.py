@@ -12,7 +12,7 @@ from lab.rtp import Media
 from lab.tcp import EitherRelay, TcpAgent
 from lab.ua import UserAgent, register
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 300
 ALONE = True
 

@@ -8,7 +8,7 @@ that speaks UDP.
 
 from lab.phones import Baresip, Kamailio, Linphone, converse
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 400
 ALONE = True
 

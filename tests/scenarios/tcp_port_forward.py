@@ -12,7 +12,7 @@ from lab.rtp import Media
 from lab.tcp import TcpAgent
 from lab.ua import register
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 180
 ALONE = True
 OUTSIDE = ("203.0.113.1", 5060)

@@ -9,7 +9,7 @@ from lab import sip
 from lab.tcp import TcpAgent
 from lab.ua import register
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 120
 ALONE = True
 GATEWAY = "203.0.113.1"

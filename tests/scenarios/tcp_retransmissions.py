@@ -13,7 +13,7 @@ from lab.segments import HandMade, Wire, random_cuts
 from lab.tcp import TcpAgent, Writer
 from lab.wait import wait_until
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 300
 ALONE = True
 PORT = 40000

@@ -12,7 +12,7 @@ from lab.segments import HandMade, Wire, random_cuts
 from lab.sip import Message
 from lab.tcp import TcpAgent, Writer
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 300
 ALONE = True
 PORT = 40000

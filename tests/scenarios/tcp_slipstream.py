@@ -17,7 +17,7 @@ from lab.segments import HandMade
 from lab.sip import Message
 from lab.tcp import TcpAgent, Writer
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 240
 ALONE = True
 ATTACKER = ("203.0.113.10", 5060)

@@ -16,7 +16,7 @@ from lab.segments import ACK, FIN, PSH, RST, HandMade, Wire
 from lab.tcp import TcpAgent, Writer
 from lab.wait import wait_until
 
-NEEDS = {"expectations"}
+NEEDS = {"cthelper", "glue", "nft_queue", "nf_nat_sip"}
 TIMEOUT = 300
 ALONE = True
 SERVER = "203.0.113.10"

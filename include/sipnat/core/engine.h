@@ -88,6 +88,14 @@ struct Counters {
 };
 
 /// What has to outlive the process, of some calls or of all: see state_file in daemon/.
+/// Where a TCP connection is, whose entry has no place for that. The daemon's: the engine knows nothing of it.
+struct SavedStream {
+    Tuple flow;  ///< original
+    StreamMemo memo{};
+
+    bool operator==(const SavedStream&) const = default;
+};
+
 struct SavedState {
     struct SavedMapping {
         MediaKey key;
@@ -98,6 +106,8 @@ struct SavedState {
     std::vector<Lease> leases = {};
     std::vector<Binding> bindings = {};
     std::vector<BindingName> ended_bindings = {};  ///< of take_changes() only
+    std::vector<SavedStream> streams = {};
+    std::vector<Tuple> ended_streams = {};  ///< as ended_bindings
 };
 
 class Engine {

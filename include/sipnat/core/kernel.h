@@ -69,6 +69,12 @@ using SequenceShifts = std::array<SequenceShift, 2>;
 /// in it, core/stream says.
 using StreamMemo = std::array<std::uint8_t, 32>;
 
+/// How far a TCP flow is; values are enum tcp_conntrack's, of which these are the ones that matter.
+enum class TcpState : std::uint8_t {
+    none = 0,          ///< or not TCP
+    syn_received = 2,  ///< the SYN has been answered, and nothing came after that
+};
+
 /// A conntrack entry as far as sipnat looks at it.
 struct FlowEntry {
     FlowTuples tuples;
@@ -80,6 +86,7 @@ struct FlowEntry {
     bool expected = false;               ///< it has a master: an expectation made it
     StreamMemo memo{};                   ///< of a TCP flow with our helper
     SequenceShifts shifts{};
+    TcpState tcp_state = TcpState::none;
 
     bool operator==(const FlowEntry&) const = default;
 };

@@ -93,7 +93,7 @@ class StreamHalf;
 
 class Stream {
   public:
-    /// Of a connection whose first segment is the next one.
+    /// Of a connection whose first segment is the next one, or the first answer.
     Stream();
     /// Of one that was followed before: the memo that its entry has, and the kernel's shifts.
     Stream(const StreamMemo& memo, const SequenceShifts& shifts);

@@ -54,8 +54,9 @@ class Conntrack {
     ~Conntrack();
 
     /// Makes an entry that must not exist yet, in either direction. Takes the tuples, the helper by
-    /// name, the timeout (seconds), the mark, and of the status kSeenReply, kAssured and
-    /// kFixedTimeout; the rest is the kernel's to set. (ctnetlink_create_conntrack)
+    /// name, the timeout (seconds), the mark, of the status kSeenReply, kAssured and kFixedTimeout, and a TCP
+    /// flow's state; the rest is the kernel's to set. A TCP flow's window tracking knows nothing of what went
+    /// before, and takes all for granted. (ctnetlink_create_conntrack)
     /// Codes: EEXIST (a tuple is taken), EOPNOTSUPP (no such helper), ENOMEM (table full).
     [[nodiscard]] Result<void> create(const FlowEntry& flow);
 
@@ -66,11 +67,11 @@ class Conntrack {
     /// ENOENT: none.
     [[nodiscard]] Result<void> prolong(const Tuple& original, std::uint32_t seconds);
 
-    /// What the kernel adds to the numbers of a TCP flow's directions from now on, all of it, and the memo with
-    /// it. Its window tracking takes them for granted from then on: that compares positions of two countings
+    /// What the kernel adds to the numbers of a TCP flow's directions from now on, all of it, and with it the memo,
+    /// if the flow has our helper. Its window tracking takes them for granted from then on: that compares positions of two countings
     /// (nf_ct_seq_offset). Code ENOENT: none.
     [[nodiscard]] Result<void> shift(const Tuple& original, const SequenceShifts& shifts,
-                                     const StreamMemo& memo);
+                                     const std::optional<StreamMemo>& memo);
 
     /// Removes the entry with this tuple in either direction; one that is gone already is a
     /// success.

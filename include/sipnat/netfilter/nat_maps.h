@@ -10,9 +10,12 @@
 //     streams     192.168.77.2:4000
 //     forwarded   outside:5060
 //
+// in_tcp, contacts_tcp and signalling_tcp are the same for a port that a phone takes connections on.
+//
 // One transaction a call, whichever sets it touches: all of it or nothing.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -36,15 +39,21 @@ enum class NatSet : std::uint8_t {
     signalling,
     media,
     streams,
-    forwarded
+    forwarded,
+    in_tcp,
+    contacts_tcp,
+    signalling_tcp
 };
-inline constexpr std::size_t kNatSets = 9;
+inline constexpr std::array kAllNatSets{
+    NatSet::in,        NatSet::in_from,    NatSet::contacts,     NatSet::out,
+    NatSet::hairpin,   NatSet::signalling, NatSet::media,        NatSet::streams,
+    NatSet::forwarded, NatSet::in_tcp,     NatSet::contacts_tcp, NatSet::signalling_tcp};
 
 struct NatElement {
     NatSet set = NatSet::in;
     Endpoint key;
     std::optional<Endpoint> target;  ///< of maps
-    /// The key's first part: the sender of `in_from` and `contacts`, the outside address of `hairpin`.
+    /// The key's first part: the sender of `in_from` and of contacts, the outside address of `hairpin`.
     std::optional<IpAddress> address;
     std::string interface;  ///< the first part of `out`'s, up to 15 bytes
     /// The kernel removes it after this; without, it stays until it is removed.

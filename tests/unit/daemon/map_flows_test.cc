@@ -43,6 +43,7 @@ struct FakeKernel : FlowKernel {
     std::set<Endpoint> bound;
     std::map<std::string, std::vector<IpAddress>> routes;  ///< by interface
     std::vector<Tuple> forgotten;
+    std::vector<FlowEntry> made_anew;
     std::vector<NatChanges> updates;
     FakeMaps maps;
     bool broken = false;
@@ -55,6 +56,11 @@ struct FakeKernel : FlowKernel {
     }
     Result<void> forget_plain(const Tuple& wanted) override {
         forgotten.push_back(wanted);
+        return {};
+    }
+    Result<void> make_anew(const FlowEntry& entry) override {
+        if (broken) return fail("create conntrack entry", "", "no room", ENOMEM);
+        made_anew.push_back(entry);
         return {};
     }
     Result<bool> leaves_by(const IpAddress& to, const std::string& interface) override {
@@ -161,9 +167,6 @@ TEST_F(MapFlowsTest, WhatMatchesNoEntryIsUntouched) {
     EXPECT_FALSE(find(kPhone, "198.51.100.1:5060").flow) << "leaves by another interface";
     EXPECT_FALSE(find("192.168.9.2:5060", kServer).flow) << "an exception";
     EXPECT_FALSE(find("203.0.113.10:5060", "203.0.113.1:5060").flow) << "to the gateway itself";
-    auto tcp = tuple(kPhone, kServer);
-    tcp.transport = Transport::tcp;
-    EXPECT_FALSE(flows.find(tcp, media, kNow).flow);
     EXPECT_THAT(kernel->updates, IsEmpty());
     EXPECT_EQ(map->size(), 0U);
 }
@@ -171,6 +174,103 @@ TEST_F(MapFlowsTest, WhatMatchesNoEntryIsUntouched) {
 TEST_F(MapFlowsTest, ExceptionsHoldForTheRemoteSideToo) {
     kernel->routes["wan0"].push_back(address("192.168.9.7"));
     EXPECT_FALSE(find(kPhone, "192.168.9.7:5060").flow);
+}
+
+// --- TCP ----------------------------------------------------------------------------------------
+
+class MapConnections : public MapFlowsTest {
+  protected:
+    static Tuple tcp(const char* source, const char* destination) {
+        return {endpoint(source), endpoint(destination), Transport::tcp};
+    }
+    static TcpSegment segment(bool syn, bool ack) {
+        TcpSegment made;
+        made.syn = syn;
+        made.ack = ack;
+        return made;
+    }
+    void know(const Tuple& original, const Tuple& reply, TcpState state) {
+        FlowEntry entry;
+        entry.tuples = {original, reply};
+        entry.mark = 7;
+        entry.tcp_state = state;
+        kernel->entries = {entry};
+    }
+
+    const TcpSegment kSyn = segment(true, false);
+    const TcpSegment kAnswer = segment(true, true);
+    const TcpSegment kLater = segment(false, true);
+    const Tuple kThere = tcp("192.168.77.2:40000", kServer);
+    const Tuple kBack = tcp(kServer, "203.0.113.1:40000");
+};
+
+TEST_F(MapConnections, AFirstPacketIsPassedOnAndKept) {
+    const auto found = flows.find_connection(kThere, kSyn);
+    ASSERT_TRUE(found.flow);
+    EXPECT_EQ(found.flow->tuples.original, kThere);
+    EXPECT_EQ(found.flow->standing, FlowStanding::first);
+    EXPECT_THAT(kernel->made_anew, IsEmpty());
+    EXPECT_EQ(map->size(), 0U);
+    EXPECT_FALSE(flows.find_connection(kThere, kAnswer).flow) << "of a flow that nobody knows";
+    EXPECT_FALSE(flows.find_connection(kThere, kLater).flow);
+}
+
+TEST_F(MapConnections, TheAnswerMakesTheEntryAnewWhileNothingWasSent) {
+    know(kThere, kBack, TcpState::syn_received);
+    const auto found = flows.find_connection(kBack, kAnswer);
+    ASSERT_TRUE(found.flow);
+    EXPECT_EQ(found.flow->tuples, (FlowTuples{kThere, kBack}));
+    EXPECT_EQ(found.flow->direction, FlowDirection::reply);
+    EXPECT_EQ(found.flow->standing, FlowStanding::helped);
+    EXPECT_EQ(found.flow->mark, 7U);
+    EXPECT_EQ(kernel->made_anew, kernel->entries);
+
+    kernel->made_anew.clear();
+    EXPECT_TRUE(flows.find_connection(kThere, kSyn).flow) << "again";
+    EXPECT_TRUE(flows.find_connection(kThere, kLater).flow);
+    know(kThere, kBack, static_cast<TcpState>(3));
+    EXPECT_TRUE(flows.find_connection(kBack, kAnswer).flow)
+        << "established: its numbers may be adjusted";
+    EXPECT_EQ(flows.find_connection(kThere, kLater).flow->direction, FlowDirection::original);
+    EXPECT_THAT(kernel->made_anew, IsEmpty());
+}
+
+TEST_F(MapConnections, OneThroughAPortForwardToo) {
+    const auto there = tcp("203.0.113.11:40000", "203.0.113.1:5060");
+    know(there, tcp("192.168.77.2:5062", "203.0.113.11:40000"), TcpState::syn_received);
+    EXPECT_TRUE(
+        flows.find_connection(tcp("192.168.77.2:5062", "203.0.113.11:40000"), kAnswer).flow);
+    EXPECT_EQ(kernel->made_anew.size(), 1U);
+}
+
+TEST_F(MapConnections, OthersAreUntouched) {
+    know(kThere, kThere.reversed(), TcpState::syn_received);
+    EXPECT_FALSE(flows.find_connection(kThere.reversed(), kAnswer).flow) << "not translated";
+    know(kThere, tcp(kServer, "198.51.100.1:40000"), TcpState::syn_received);
+    EXPECT_FALSE(flows.find_connection(tcp(kServer, "198.51.100.1:40000"), kAnswer).flow)
+        << "by another address";
+    know(tcp("192.168.9.2:40000", kServer), kBack, TcpState::syn_received);
+    EXPECT_FALSE(flows.find_connection(kBack, kAnswer).flow) << "an exception";
+    EXPECT_THAT(kernel->made_anew, IsEmpty());
+}
+
+TEST_F(MapConnections, OneWithoutRoomPassesAndSaysWhy) {
+    know(kThere, kBack, TcpState::syn_received);
+    kernel->broken = true;
+    const auto found = flows.find_connection(kBack, kAnswer);
+    EXPECT_FALSE(found.flow);
+    EXPECT_THAT(found.fault, HasSubstr("no room"));
+}
+
+TEST_F(MapConnections, OfARegistrationIsThereOrNot) {
+    know(kThere, kBack, static_cast<TcpState>(3));
+    const FlowTuples flow{kThere, kBack};
+    const FlowTuples gone{tcp("192.168.77.2:40001", kServer), kBack};
+    EXPECT_TRUE(flows.is_there(flow));
+    EXPECT_FALSE(flows.is_there(gone));
+    EXPECT_THAT(flows.make_flows(std::array{flow, gone}, kNow).missing, testing::ElementsAre(gone))
+        << "nothing can be made of it";
+    EXPECT_EQ(map->size(), 0U);
 }
 
 TEST_F(MapFlowsTest, WhomThePhoneTalkedToMayCallIt) {

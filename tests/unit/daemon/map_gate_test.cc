@@ -272,7 +272,7 @@ TEST_F(MapGateTest, AStartKnowsContactsFromFlows) {
 
 // --- TCP ----------------------------------------------------------------------------------------
 
-TEST_F(MapGateTest, TcpIsNotOpenedAndNothingIsRefusedForIt) {
+TEST_F(MapGateTest, MediaOverTcpIsNotOpenedAndNothingIsRefusedForIt) {
     const auto other = endpoint("192.168.77.3:4000");
     EXPECT_EQ(open({hole(kInside, kOutside), hole(other, kOutside, Transport::tcp)}).kind,
               Kind::done);
@@ -289,13 +289,57 @@ TEST_F(MapGateTest, TcpIsNotOpenedAndNothingIsRefusedForIt) {
     EXPECT_EQ(kernel->maps.elements().size(), 5U);
 }
 
-TEST_F(MapGateTest, AContactOverTcpIsRefused) {
+TEST_F(MapGateTest, AContactOverTcpHasMapsOfItsOwn) {
     auto contact = signalling_hole("203.0.113.10");
     contact.transport = Transport::tcp;
-    const auto answer = open({contact});
-    EXPECT_EQ(answer.kind, Kind::refused);
-    EXPECT_EQ(answer.text, "SIP over TCP is not covered in this mode");
-    EXPECT_THAT(kernel->updates, IsEmpty());
+    ASSERT_TRUE(signalling->add("wan0", contact.inside, contact.outside, kNow).added)
+        << "the same endpoints over UDP are others'";
+    EXPECT_EQ(open({contact}).kind, Kind::done);
+    const auto one = [&](NatSet set, std::optional<IpAddress> sender) {
+        return NatElement{set, contact.outside, contact.inside, sender, "", kMediaElementLife};
+    };
+    const NatElement queued{NatSet::signalling_tcp, contact.outside, std::nullopt, std::nullopt, "",
+                            kMediaElementLife};
+    const auto registrar = one(NatSet::contacts_tcp, address("203.0.113.10"));
+    EXPECT_TRUE(kernel->has({registrar, queued}));
+    EXPECT_EQ(kernel->maps.elements().size(), 2U);
+
+    auto anybody = contact;
+    anybody.from.reset();
+    anybody.shares_port = true;
+    EXPECT_EQ(open({anybody}).kind, Kind::done);
+    EXPECT_TRUE(kernel->has({registrar, one(NatSet::in_tcp, std::nullopt), queued}));
+    ASSERT_TRUE(gate.close_holes(std::array{anybody}));
+    EXPECT_TRUE(kernel->has({registrar, queued})) << "the other one has the port";
+    ASSERT_TRUE(gate.close_holes(std::array{contact}));
+    EXPECT_THAT(kernel->maps.elements(), IsEmpty());
+}
+
+TEST_F(MapGateTest, AContactOverTcpComesBackWithTheTable) {
+    const auto contact = endpoint("192.168.77.2:5062");
+    const MediaKey key{kOutside.address, Transport::tcp, contact};
+    Mapping mapping;
+    mapping.outside = kOutside;
+    mapping.media = ExpectClass::signalling;
+    media.restore(key, mapping);
+    (void)media.acquire({key, std::nullopt, address("203.0.113.10")});
+    EXPECT_THAT(gate.take_over(media, Knowledge::all_calls), IsEmpty());
+    EXPECT_TRUE(kernel->has({{NatSet::contacts_tcp, kOutside, contact, address("203.0.113.10"), "",
+                              kMediaElementLife}}));
+    EXPECT_EQ(kernel->maps.list(NatSet::signalling_tcp).size(), 1U);
+    EXPECT_EQ(kernel->maps.elements().size(), 2U);
+}
+
+TEST_F(MapGateTest, WhatAFailedCloseLeftOverTcpGivesWay) {
+    const auto registrar = address("203.0.113.10");
+    auto contact = signalling_hole("203.0.113.10");
+    contact.transport = Transport::tcp;
+    kernel->put({{NatSet::contacts_tcp, contact.outside, endpoint("192.168.77.3:5062"), registrar,
+                  "", kMediaElementLife}});
+    EXPECT_EQ(open({contact}).kind, Kind::done);
+    EXPECT_TRUE(kernel->has({{NatSet::contacts_tcp, contact.outside, contact.inside, registrar, "",
+                              kMediaElementLife}}));
+    EXPECT_EQ(kernel->maps.list(NatSet::contacts_tcp).size(), 1U);
 }
 
 TEST_F(MapGateTest, OnlyUdpThatRanAheadIsForgotten) {

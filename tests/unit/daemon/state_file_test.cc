@@ -157,6 +157,11 @@ Binding binding(const std::string& aor, std::chrono::seconds left = 600s) {
             until};
 }
 
+SavedStream stream(const char* source) {
+    const auto flow = endpoint(source);
+    return {{flow, flow, Transport::tcp}, {1, 0xff, 0, 0x10, 0xab}};
+}
+
 SavedState rich_state() {
     const auto contact = key("203.0.113.1", "192.168.77.2:5062");
     return {
@@ -167,7 +172,9 @@ SavedState rich_state() {
                  ExpectClass::video),
          mapping(contact, "203.0.113.1:10004", ExpectClass::signalling)},
         {lease(contact), lease(contact, "second \xff")},
-        {binding("alice@example.com"), binding("\xff")}};
+        {binding("alice@example.com"), binding("\xff")},
+        {},
+        {stream("192.168.77.2:40000"), stream("[fd00::2]:40000")}};
 }
 
 Call plain_call(const std::string& call_id) {
@@ -273,6 +280,7 @@ void expect_same(const SavedState& one, const SavedState& other) {
     }
     EXPECT_THAT(one.leases, testing::UnorderedElementsAreArray(other.leases));
     EXPECT_THAT(one.bindings, testing::UnorderedElementsAreArray(other.bindings));
+    EXPECT_THAT(one.streams, testing::UnorderedElementsAreArray(other.streams));
 }
 
 // --- lines --------------------------------------------------------------------------------------
@@ -326,6 +334,24 @@ TEST(StateLines, AnEndedBindingIsGone) {
     const auto read = decode({rich_state(), {{}, {}, {}, {later}, {binding("\xff").name}}});
     EXPECT_TRUE(read.complete) << read.fault;
     EXPECT_THAT(read.state.bindings, testing::ElementsAre(later));
+}
+
+TEST(StateLines, AnEndedStreamIsGoneAndAChangedOneHasItsLastMemo) {
+    auto later = stream("192.168.77.2:40000");
+    later.memo.back() = 9;
+    SavedState changes;
+    changes.streams = {later};
+    changes.ended_streams = {stream("[fd00::2]:40000").flow};
+    const auto read = decode({rich_state(), changes});
+    EXPECT_TRUE(read.complete) << read.fault;
+    EXPECT_THAT(read.state.streams, testing::ElementsAre(later));
+}
+
+TEST(StateLines, OneFlowIsEndedAndBegunInOneLine) {
+    SavedState changes;
+    changes.ended_streams = {stream("192.168.77.2:40000").flow};
+    changes.streams = {stream("192.168.77.2:40000")};
+    EXPECT_THAT(decode({rich_state(), changes}).state.streams, SizeIs(2));
 }
 
 TEST(StateLines, LaterOnesReplaceWhatEarlierOnesSay) {
@@ -518,6 +544,10 @@ TEST(DamagedState, AValueThatCantBe) {
         {"/calls/0/inside_initiated", "yes", ""},
         {"/calls/0/master", json::array(), ""},
         {"/calls/0/holes/0", json::array(), ""},
+        {"/streams/0/0/2", 1, number},
+        {"/streams/0/1", std::string(62, '0'), "a memo's length"},
+        {"/streams/0/1", std::string(63, '0') + "g", "a memo can't be read"},
+        {"/ended_streams/0", json::array(), ""},
     };
     for (const auto& one : values) {
         auto bad = good;

@@ -83,10 +83,11 @@ TEST(ConntrackCodec, CreatesADestinationNattedIpv6TcpEntry) {
     flow.tuples.original = {endpoint("[2001:db8::1]:1"), endpoint("[2001:db8::2]:2"),
                             Transport::tcp};
     flow.tuples.reply = {endpoint("[2001:db8::3]:3"), endpoint("[2001:db8::1]:1"), Transport::tcp};
+    flow.tcp_state = TcpState::syn_received;
     Buffer out;
     encode_create_flow(out, 1, flow);
     EXPECT_EQ(out, from_hex(R"(
-        e8000000 0001 0506 01000000 00000000  # 232 bytes
+        08010000 0001 0506 01000000 00000000  # 264 bytes
         0a 00 0000                            # AF_INET6
         4c00 0180                             # TUPLE_ORIG
           2c00 0180
@@ -100,6 +101,11 @@ TEST(ConntrackCodec, CreatesADestinationNattedIpv6TcpEntry) {
           1c00 0280 0500 0100 06 000000 0600 0200 0002 0000 0600 0300 0001 0000
         0800 0300 00000008                    # STATUS CONFIRMED
         0800 0700 00000000                    # TIMEOUT 0
+        2000 0480                             # PROTOINFO
+          1c00 0180                           #   TCP
+            0500 0100 02 000000               #     STATE SYN_RECV
+            0600 0400 08 08 0000              #     FLAGS_ORIGINAL be liberal
+            0600 0500 08 08 0000              #     FLAGS_REPLY
         2c00 0d80                             # NAT_DST
           1400 0400 20010db8000000000000000000000003
           1400 0380 0600 0100 0003 0000 0600 0200 0003 0000
@@ -143,6 +149,15 @@ TEST(ConntrackCodec, ShiftsTheNumbersOfAStream) {
             0600 0400 08 08 0000              #     FLAGS_ORIGINAL be liberal, of that bit only
             0600 0500 08 08 0000              #     FLAGS_REPLY
     )"));
+}
+
+TEST(ConntrackCodec, ShiftsTheNumbersOfAFlowWithoutAHelper) {
+    Buffer out;
+    encode_shift_flow(out, 3, phone_flow().tuples.original, kBothShifts, std::nullopt);
+    EXPECT_EQ(out, from_hex(std::string(R"(
+        98000000 0001 0500 03000000 00000000  # 152 bytes
+        02 00 0000                            # AF_INET
+    )") + kTuple + kShifts + "1800 0480 1400 0180 0600 0400 08 08 0000 0600 0500 08 08 0000"));
 }
 
 TEST(ConntrackCodec, ReadsShiftsAndMemoBack) {
@@ -311,6 +326,16 @@ TEST(ConntrackCodec, RefusesAnEntryWithoutAPort) {
 TEST(ConntrackCodec, ReadsAHelperWithoutAnEnd) {
     const ExactBytes bytes(from_hex(std::string(kAnswer) + "0b00 0580 0700 0100 736970  # HELP"));
     EXPECT_EQ(decode_flow(bytes.get()).value().flow.helper, "sip");
+}
+
+TEST(ConntrackCodec, ReadsATcpFlowsState) {
+    const auto state = [](const std::string& hex) {
+        const ExactBytes bytes(from_hex(kAnswer + hex));
+        return decode_flow(bytes.get()).value().flow.tcp_state;
+    };
+    EXPECT_EQ(state(""), TcpState::none);
+    EXPECT_EQ(state(" 1000 0480 0c00 0180 0500 0100 02 000000"), TcpState::syn_received);
+    EXPECT_EQ(state(" 0800 0480 0400 0180"), TcpState::none) << "no state in it";
 }
 
 TEST(ConntrackCodec, SurvivesDamage) {
