@@ -32,6 +32,7 @@
 #include "netfilter/tuple_codec.h"
 #include "shapes.h"
 #include "sipnat/core/engine.h"
+#include "sipnat/core/stream.h"
 #include "sipnat/net/packet.h"
 #include "sipnat/sdp/session.h"
 #include "sipnat/sip/message.h"
@@ -376,13 +377,86 @@ void encode(benchmark::State& state, Kind kind) {
         [&](std::size_t) {
             const netfilter::PacketId id{static_cast<netfilter::QueueNumber>(5060), 1};
             if (decision.edits.empty()) {
-                netfilter::encode_accept(out, id, {}, decision.flow_timeout);
+                netfilter::encode_accept(out, id, {}, {decision.flow_timeout});
                 return;
             }
             const auto changed =
                 with_payload(packet, view, apply_edits(view.payload, decision.edits));
-            netfilter::encode_accept(out, id, *changed, decision.flow_timeout);
+            netfilter::encode_accept(out, id, *changed, {decision.flow_timeout});
         });
+}
+
+/// A connection of its own, whose messages all grow and are all acknowledged. What becomes of them is known
+/// beforehand, and the kernel's part is not there.
+class StreamBench : public StreamHost {
+  public:
+    explicit StreamBench(std::string text) : text_(std::move(text)), edited_(text_ + "\r\n") {
+        TcpSegment syn;
+        syn.syn = true;
+        take(FlowDirection::original, syn);
+        take(FlowDirection::reply, syn);
+    }
+
+    /// `segments` of them bring the message, which leaves with the last.
+    void pass(std::size_t segments) {
+        const auto length = text_.size() / segments + 1;
+        for (std::size_t at = 0; at < text_.size(); at += length) {
+            TcpSegment segment;
+            segment.sequence = sequence_ + static_cast<std::int64_t>(at);
+            segment.payload = std::string_view(text_).substr(at, length);
+            take(FlowDirection::original, segment);
+        }
+        sequence_ = sequence_ + static_cast<std::int64_t>(text_.size());
+        acknowledged_ = acknowledged_ + static_cast<std::int64_t>(edited_.size());
+        TcpSegment answer;
+        answer.ack = true;
+        answer.sequence = SequenceNumber{1};
+        answer.acknowledged = acknowledged_;
+        answer.window = 0xffff;
+        take(FlowDirection::reply, answer);
+    }
+    /// All came out, and each had its shift.
+    [[nodiscard]] bool is_right(std::size_t messages) const {
+        return shifts_ == messages && stream_.held_segments() == 0 && stream_.kept_bytes() == 0;
+    }
+
+    std::optional<std::string> edit(FlowDirection /*direction*/,
+                                    std::string_view /*message*/) override {
+        return edited_;
+    }
+    void send(const std::vector<SegmentVerdict>& /*verdicts*/) override {}
+    bool shift(FlowDirection /*direction*/, const SequenceShift& /*shift*/) override {
+        ++shifts_;
+        return true;
+    }
+    void note(StreamEvent /*event*/) override {}
+
+  private:
+    void take(FlowDirection direction, const TcpSegment& segment) {
+        auto verdicts =
+            stream_.take(direction, segment, static_cast<SegmentId>(++last_), kStart, *this);
+        benchmark::DoNotOptimize(verdicts);
+    }
+
+    std::string text_;
+    std::string edited_;
+    Stream stream_;
+    SequenceNumber sequence_{1};
+    SequenceNumber acknowledged_{1};
+    std::uint64_t last_ = 0;
+    std::size_t shifts_ = 0;
+};
+
+/// A message of so many segments, and its acknowledgement.
+template <std::size_t segments>
+void stream(benchmark::State& state, const std::string& text) {
+    StreamBench bench(text);
+    std::size_t messages = 0;
+    measure(state, text.size(), nothing, [&](std::size_t) {
+        bench.pass(segments);
+        ++messages;
+    });
+    if (!bench.is_right(messages)) state.SkipWithError("not all messages went through");
 }
 
 void engine_of_length(benchmark::State& state, const std::string& text) {
@@ -415,6 +489,9 @@ void add_all() {
         add(name + "/engine", whole_engine, kind);
         add(name + "/encode", encode, kind);
     }
+    const auto over_tcp = message(Kind::invite, call_name(0));
+    add("over TCP in 1 segment/stream", stream<1>, over_tcp);
+    add("over TCP in 3 segments/stream", stream<3>, over_tcp);
     for (const std::size_t length : {512U, 1024U, 2048U, 4096U, 8192U, 16384U, 32768U, 65000U}) {
         const auto text = long_message(length);
         add("length " + std::to_string(length) + "/index", index, text);

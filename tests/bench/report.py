@@ -20,7 +20,7 @@ WORKLOADS = {
     "options": "OPTIONS, 200",
     "untouched": "OPTIONS with names only, 200",
 }
-STAGES = ("decode", "index", "session", "second opinion", "engine alone", "engine", "journal", "encode")
+STAGES = ("decode", "index", "session", "second opinion", "engine alone", "engine", "journal", "encode", "stream")
 
 
 class Figure:
@@ -195,11 +195,11 @@ def budget(results: Results) -> list[str]:
             continue
         each = next(iter(stages.values()))
         cells = [f"{stages[stage]['median']:,.0f}" if stage in stages else "" for stage in STAGES]
-        rows.append([f"{message}, {each['bytes']:.0f} bytes", *cells, f"{stages['engine']['allocations']:.0f}"])
+        rows.append([f"{message}, {each['bytes']:.0f} bytes", *cells, f"{stages.get('engine', each)['allocations']:.0f}"])
     if not rows:
         return []
     return ["### The engine's budget", "", "Nanoseconds of CPU a message. `engine` is all of handle() and settle(): index, session and second "
-            "opinion are in it, the last of these not in `engine alone`. `journal` is the line of the state file. Allocations are the engine's (operator new).", ""] + table(
+            "opinion are in it, the last of these not in `engine alone`. `journal` is the line of the state file, `stream` what comes on top of all over TCP, without the kernel's part. Allocations are the engine's (operator new).", ""] + table(
                 ["message", *STAGES, "allocations"], rows)
 
 

@@ -5,8 +5,8 @@ A scenario file has a docstring that says what it shows, and:
     NEEDS     what the kernel must be able to do (see capabilities): a set of names. "expectations" or "maps" for what
               is about one of sipnatd's modes; the rest runs in either
     TIMEOUT   seconds, in the virtual machine
-    ALONE     optional, True: nothing else may run meanwhile. Whatever has SIP over TCP: whether TCP is queued holds for all
-              network namespaces of a kernel, and each sipnatd that ends says no
+    ALONE     optional, True: nothing else may run meanwhile on a kernel with user-space helpers. Whatever has SIP over TCP:
+              whether TCP is queued holds for all network namespaces of a kernel, and each sipnatd that ends says no
     run(lab)  the scenario; it fails by raising
 
 A comment line "# label: long" keeps it out of ordinary runs.

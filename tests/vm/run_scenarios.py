@@ -110,8 +110,9 @@ class Runner:
 
     def run(self, paths: list[Path]) -> int:
         """Returns 0 if none failed, else SCENARIOS_FAILED: not 1, which is how Python ends after a fault of the runner's."""
-        together = [path for path in paths if not runs_alone(path)]
-        alone = [path for path in paths if runs_alone(path)]
+        # What all namespaces share is the helper.
+        alone = [path for path in paths if runs_alone(path) and self.able["cthelper"]]
+        together = [path for path in paths if path not in alone]
         for path in together:
             self._wait_for_room(self.places)
             self._start(path)
