@@ -88,8 +88,11 @@ StreamHalf::Position StreamHalf::edited(Position position) const {
 // --- segments -----------------------------------------------------------------------------------
 
 void StreamHalf::take(const TcpSegment& segment, SegmentId id, StreamTurn& turn) {
-    if (mode_ == Mode::unknown || mode_ == Mode::passing ||
-        (segment.payload.empty() && !segment.fin)) {
+    if (mode_ == Mode::passing) {
+        pass_by_kernel(segment, id, turn);
+        return;
+    }
+    if (mode_ == Mode::unknown || (segment.payload.empty() && !segment.fin)) {
         pass(id, turn);
         return;
     }
@@ -129,6 +132,22 @@ void StreamHalf::take(const TcpSegment& segment, SegmentId id, StreamTurn& turn)
         take_early(std::move(taken), turn);
     } else {
         take_new(std::move(taken), turn);
+    }
+}
+
+/// What the kernel's step goes through the receiver has, and its sender does not know it yet. As it is it would bring
+/// the bytes behind the step to a wrong place: without them it will be told, and they come again.
+void StreamHalf::pass_by_kernel(const TcpSegment& segment, SegmentId id, StreamTurn& turn) {
+    const auto size = std::ssize(segment.payload);
+    const auto before = kernel_.position - segment.sequence;
+    if (kernel_.before == kernel_.after || before < 0 || before >= size) {
+        pass(id, turn);
+    } else if (segment.fin) {
+        drop(id, turn);
+    } else {
+        turn.verdicts.push_back(
+            {id, Kind::replace,
+             std::string(segment.payload.substr(0, static_cast<std::size_t>(before)))});
     }
 }
 

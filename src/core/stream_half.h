@@ -101,6 +101,7 @@ class StreamHalf {
     [[nodiscard]] Position edited(Position position) const;
 
     [[nodiscard]] bool settle_resumption(Position begin, StreamTurn& turn);
+    void pass_by_kernel(const TcpSegment& segment, SegmentId id, StreamTurn& turn);
     void take_known(Segment segment, StreamTurn& turn);
     void take_new(Segment segment, StreamTurn& turn);
     void take_early(Segment segment, StreamTurn& turn);

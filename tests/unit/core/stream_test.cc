@@ -570,6 +570,26 @@ TEST(Stream, UrgentDataEndsTheReading) {
     EXPECT_EQ(lab.count(StreamEvent::broken), 1);
 }
 
+TEST(StreamMemo, AMessageThatWentOnUnreadIsNotDamagedByALateRetransmission) {
+    for (const bool shrinks : {false, true}) {
+        for (std::int64_t begin = 0; begin <= length(invite()) + 30; ++begin) {
+            Connected lab;
+            const auto first = shrinks ? ok() : invite();
+            const auto rest = length(first) + 30;
+            lab.from(kThere).says = first + invite();
+            lab.send(kThere, 0, rest);
+            lab.wait(milliseconds(1000));
+            EXPECT_EQ(lab.heard(kThere), edited(first) + invite().substr(0, 30));
+            lab.acknowledge(kThere, Fate::lost_behind);
+            lab.say(kBack, info());  // with which the entry learns it
+            lab.restart();
+            lab.send(kThere, std::min(begin, rest), rest + 20);
+            EXPECT_TRUE(lab.finish(kThere, 60));
+            EXPECT_EQ(lab.heard(kThere), edited(first) + invite()) << begin;
+        }
+    }
+}
+
 TEST(StreamMemo, WithoutOneNothingIsLookedAt) {
     Lab lab;
     lab.stream = Stream(StreamMemo{}, {});
