@@ -155,8 +155,8 @@ void StreamHalf::pass_by_kernel(const TcpSegment& segment, SegmentId id, StreamT
 void StreamHalf::take_known(Segment segment, StreamTurn& turn) {
     if (segment.end <= released_) {
         send(segment, segment.end, turn);
-    } else if (segment.begin < released_ && !segment.fin) {
-        send(segment, released_, turn);  // the rest waits in a segment that is held
+    } else if (edited(segment.begin) < edited(released_) && !segment.fin) {
+        send(segment, released_, turn);  // the rest waits, here or with its sender
     } else {
         hold(std::move(segment), turn);
         release(turn);

@@ -206,6 +206,18 @@ TEST(Stream, ItShrinksByMoreThanASegmentHolds) {
     EXPECT_EQ(lab.count(StreamEvent::lost_track), 0);
 }
 
+TEST(Stream, ItShrinksByMoreThanOfItComesAgain) {
+    Connected lab;
+    lab.say(kThere, ok());
+    lab.say(kThere, ok());
+    lab.wait(milliseconds(1000));
+    lab.acknowledge(kThere);
+    lab.send(kThere, length(ok()), length(ok()) + 1);
+    EXPECT_EQ(lab.shifts.size(), 2U);
+    EXPECT_TRUE(lab.finish(kThere));
+    EXPECT_EQ(lab.heard(kThere), edited(ok() + ok()));
+}
+
 TEST(Stream, ASegmentBehindAGapWaits) {
     Connected lab;
     const auto said = info() + invite() + info();
