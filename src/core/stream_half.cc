@@ -12,6 +12,11 @@ using Kind = SegmentVerdict::Kind;
 /// Messages whose ends are remembered one by one; of more the oldest is.
 constexpr std::size_t kMostPieces = 64;
 
+std::int64_t room_of(std::int64_t length) {
+    return std::min(std::max(length + kMostGrowth, kLengthThatFits),
+                    std::max(length, kLongestPayload));
+}
+
 void pass(SegmentId id, StreamTurn& turn) {
     turn.verdicts.push_back({id, Kind::pass, {}});
 }
@@ -301,11 +306,11 @@ void StreamHalf::go_on_unread(std::size_t length) {
 /// The next `length` bytes become `text`.
 void StreamHalf::put(std::size_t length, std::string_view text) {
     const auto more = static_cast<std::int64_t>(text.size()) - static_cast<std::int64_t>(length);
-    if (more != 0 && !unshifted_) unshifted_ = decided_;
     const auto begin = decided_;
     out_.append(text);
     decided_ += static_cast<Position>(length);
     total_ += more;
+    if (more != 0) changes_.push_back({begin, total_});
     const bool goes_on = unread_ > 0 || skip_ > 0;
     if (pieces_.empty() || (!goes_on && pieces_.size() < kMostPieces)) {
         pieces_.push_back({begin, decided_ + total_, !goes_on});
@@ -317,15 +322,17 @@ void StreamHalf::put(std::size_t length, std::string_view text) {
 // --- sending on ---------------------------------------------------------------------------------
 
 void StreamHalf::release(StreamTurn& turn) {
-    release_up_to(unshifted_ ? std::min(decided_, *unshifted_) : decided_, turn);
-    if (!unshifted_ || due_together().empty()) return;
-    const auto more = total_ - kernel_.after;
-    if (more != 0) {
-        if (acked_ < shift_acked_at_) return;
-        if (!shift_by(more, turn)) return;
+    for (;;) {
+        release_up_to(changes_.empty() ? decided_ : changes_.front().begin, turn);
+        const auto batch = next_batch();
+        if (!batch) return;
+        if (batch->total != kernel_.after) {
+            if (acked_ < shift_acked_at_) return;
+            if (!shift_for(*batch, turn)) return;
+        }
+        changes_.erase(changes_.begin(),
+                       changes_.begin() + static_cast<std::ptrdiff_t>(batch->changes));
     }
-    unshifted_.reset();
-    release_up_to(decided_, turn);
 }
 
 /// In order, as far as they follow each other.
@@ -343,29 +350,42 @@ void StreamHalf::release_up_to(Position limit, StreamTurn& turn) {
     }
 }
 
-/// What the held segments bring that can go on once the kernel knows of the messages' new lengths, each without what
-/// those before it bring.
-std::vector<StreamHalf::Range> StreamHalf::due_together() const {
-    std::vector<Range> due;
-    auto end = released_;
-    for (const auto& segment : held_) {
-        if (segment.begin > end || segment.end > decided_) break;
-        if (segment.end > end) due.push_back({end, segment.end});
-        end = std::max(end, segment.end);
+/// As many messages as there is room for what they grow by, and one at least: those of the first segment, if it brings
+/// more of them.
+std::optional<StreamHalf::Batch> StreamHalf::next_batch() const {
+    std::optional<Batch> most;
+    Batch batch;
+    batch.end = released_;
+    auto segment = held_.begin();
+    for (const auto& change : changes_) {
+        const bool is_last = ++batch.changes == changes_.size();
+        const auto limit = is_last ? decided_ : changes_[batch.changes].begin;
+        for (; segment != held_.end() && segment->begin <= batch.end && segment->end <= limit;
+             ++segment) {
+            const Range brought{batch.end, std::max(batch.end, segment->end)};
+            if (brought.length() == 0) continue;
+            const bool is_first = batch.end == released_;
+            if (is_first || brought.length() < batch.shortest.length()) batch.shortest = brought;
+            if (is_first || brought.length() > batch.longest.length()) batch.longest = brought;
+            batch.end = brought.end;
+        }
+        if (batch.end <= std::max(change.begin, released_)) continue;  // nothing of it is here
+        batch.total = change.total;
+        const auto length = batch.shortest.length();
+        if (!most || length + batch.total - kernel_.after <= room_of(length)) most = batch;
     }
-    return due;
+    return most;
 }
 
 /// All of the change is put into one segment: growth where there is most room, shrinking where there is most to
 /// shrink. False if it can't be done.
-bool StreamHalf::shift_by(std::int64_t more, StreamTurn& turn) {
-    const auto due = due_together();
-    const auto length = [](const Range& range) { return range.end - range.begin; };
-    const auto& changed = more > 0 ? *std::ranges::min_element(due, std::less{}, length)
-                                   : *std::ranges::max_element(due, std::less{}, length);
+bool StreamHalf::shift_for(const Batch& batch, StreamTurn& turn) {
+    const auto more = batch.total - kernel_.after;
+    const auto& changed = more > 0 ? batch.shortest : batch.longest;
     const SequenceShift shift{number_of(changed.begin), kernel_.after,
-                              static_cast<std::int32_t>(total_)};
-    if (shift.after != total_) {  // after 2 GB of growth
+                              static_cast<std::int32_t>(batch.total)};
+    // 2 GB of growth; or no packet could bring more than is added, and none would be acknowledged
+    if (shift.after != batch.total || more >= kLongestPayload) {
         turn.host.note(StreamEvent::refused);
         lose_track(turn);
         return false;
@@ -378,14 +398,18 @@ bool StreamHalf::shift_by(std::int64_t more, StreamTurn& turn) {
     }
     kernel_ = shift;
     shifted_at_ = changed.begin;
-    shift_acked_at_ = edited(due.back().end);
+    shift_acked_at_ = edited(batch.end);
     return true;
 }
 
 /// `segment` as far as `end`, with what there is to send between its ends.
 void StreamHalf::send(const Segment& segment, Position end, StreamTurn& turn) {
     const auto first = edited(segment.begin);
-    const auto last = edited(end);
+    const auto last = fitting_end(segment, first, edited(end));
+    if (last - first > std::max(std::ssize(segment.bytes), kLongestPayload)) {
+        drop(segment.id, turn);  // it has a FIN: without that it can go on
+        return;
+    }
     sent_ = std::max(sent_, last);
     auto bytes = content(segment, first, last);
     if (bytes == segment.bytes) {
@@ -393,6 +417,17 @@ void StreamHalf::send(const Segment& segment, Position end, StreamTurn& turn) {
     } else {
         turn.verdicts.push_back({segment.id, Kind::replace, std::move(bytes)});
     }
+}
+
+/// As edited, of what is to be sent from `begin` to `end`. What is cut off its sender sends again, if it is told that
+/// more came than it knows of: by the kernel, which takes all that was added from what was acknowledged.
+StreamHalf::Position StreamHalf::fitting_end(const Segment& segment, Position begin,
+                                             Position end) const {
+    const auto room = room_of(std::ssize(segment.bytes));
+    if (end - begin <= room || segment.fin) return end;  // without its end FIN would come too early
+    if (begin + room > shifted_at_ + kernel_.after) return begin + room;
+    if (segment.begin < shifted_at_) return shifted_at_ + kernel_.before;
+    return std::min(end, begin + kLongestPayload);
 }
 
 /// What is before out_ the receiver has: anything will do, but as much as there is room for.
@@ -519,7 +554,7 @@ void StreamHalf::lose_track(StreamTurn& turn) {
     message_.clear();
     out_.clear();
     pieces_.clear();
-    unshifted_.reset();
+    changes_.clear();
     unread_ = skip_ = 0;
     decided_ = next_ = released_;
 }
@@ -529,7 +564,8 @@ bool StreamHalf::is_done() const {
         case Mode::reading:
             return false;
         case Mode::forwarding:
-            return (out_.empty() || is_fresh_) && held_.empty() && early_.empty() && !unshifted_;
+            return (out_.empty() || is_fresh_) && held_.empty() && early_.empty() &&
+                   changes_.empty();
         case Mode::unknown:
         case Mode::passing:
             break;
@@ -538,7 +574,8 @@ bool StreamHalf::is_done() const {
 }
 
 std::size_t StreamHalf::kept_bytes() const {
-    std::size_t bytes = message_.size() + out_.size() + early_bytes_;
+    std::size_t bytes =
+        message_.size() + out_.size() + early_bytes_ + changes_.size() * sizeof(Change);
     for (const auto& segment : held_)
         bytes += segment.bytes.size();
     return bytes;

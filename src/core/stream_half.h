@@ -6,7 +6,7 @@
 //
 // A position as sent becomes one as edited by kernel_, which is what the kernel adds. Where the edited text is cut
 // into segments is therefore free: a segment carries what lies between its two ends as edited, whatever that is.
-// So one step of the kernel's does for all messages that go on together.
+// So one step of the kernel's does for all messages that go on together, and one segment takes all that they grow by.
 #pragma once
 
 #include <cstddef>
@@ -85,6 +85,19 @@ class StreamHalf {
     struct Range {
         Position begin = 0;
         Position end = 0;
+        [[nodiscard]] Position length() const { return end - begin; }
+    };
+    struct Change {
+        Position begin = 0;      ///< of a message that changed its length
+        std::int64_t total = 0;  ///< by how much its end is further on as edited
+    };
+    /// Messages that go on with one step of the kernel's, as far as segments bring them.
+    struct Batch {
+        std::size_t changes = 0;  ///< so many of changes_
+        std::int64_t total = 0;   ///< what the kernel is to add behind them
+        Position end = 0;
+        Range shortest;  ///< of what its segments bring, each without what those before it bring
+        Range longest;
     };
     struct Probe {
         Position at = 0;
@@ -113,9 +126,10 @@ class StreamHalf {
     void put(std::size_t length, std::string_view text);
     void release(StreamTurn& turn);
     void release_up_to(Position limit, StreamTurn& turn);
-    [[nodiscard]] bool shift_by(std::int64_t more, StreamTurn& turn);
-    [[nodiscard]] std::vector<Range> due_together() const;
+    [[nodiscard]] std::optional<Batch> next_batch() const;
+    [[nodiscard]] bool shift_for(const Batch& batch, StreamTurn& turn);
     void send(const Segment& segment, Position end, StreamTurn& turn);
+    [[nodiscard]] Position fitting_end(const Segment& segment, Position begin, Position end) const;
     [[nodiscard]] std::string content(const Segment& segment, Position begin, Position end) const;
     void forget_acknowledged();
     void take_probed_byte();
@@ -133,12 +147,11 @@ class StreamHalf {
     Position shifted_at_ = 0;
     Position shift_acked_at_ = 0;  ///< as edited: until then no other shift may take its place
 
-    Position next_ = 0;       ///< the first byte that has not come
-    Position decided_ = 0;    ///< all before it are in out_, or were
-    Position released_ = 0;   ///< all before it have been sent on
-    std::int64_t total_ = 0;  ///< by how much decided_ is further on as edited
-    /// The first message that changed its length, and the kernel does not know.
-    std::optional<Position> unshifted_;
+    Position next_ = 0;           ///< the first byte that has not come
+    Position decided_ = 0;        ///< all before it are in out_, or were
+    Position released_ = 0;       ///< all before it have been sent on
+    std::int64_t total_ = 0;      ///< by how much decided_ is further on as edited
+    std::deque<Change> changes_;  ///< those that the kernel does not know
 
     sip::Framer framer_;
     std::string message_;     ///< what has come of the message under way

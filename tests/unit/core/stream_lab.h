@@ -28,10 +28,13 @@ inline std::string replace_all(std::string text, std::string_view from, std::str
     return text;
 }
 
-/// What becomes of each message here: one word gets longer, one shorter, one stays as long as it was.
+/// What becomes of each message here: one word gets longer, one shorter, one stays as long as it was. For more of that,
+/// each + grows by 10, and each ~ is left out.
 inline std::string edited(std::string_view message) {
     auto text = replace_all(std::string(message), "10.0.0.2", "203.0.113.10");
     text = replace_all(std::move(text), "198.51.100.20", "10.9.8.7");
+    text = replace_all(std::move(text), "+", "<plus-sign>");
+    text = replace_all(std::move(text), "~", "");
     return replace_all(std::move(text), "inside", "Inside");
 }
 
@@ -168,8 +171,12 @@ class Lab : public StreamHost {
         batch_.clear();
         stream = Stream(memo, kernel);
     }
-    /// All that a new process would have to send again was acknowledged.
+    /// All that a new process would have to send again was acknowledged, and nothing is lost on its way of what none
+    /// could: the rest of a message that went on unread.
     [[nodiscard]] bool is_all_acknowledged() const {
+        for (std::size_t i = 0; i < ends_.size(); ++i) {
+            if (std::ssize(ends_[1 - i].heard) < sent_on_[i]) return false;
+        }
         const auto bytes = [this](std::size_t at) {
             return std::vector(memo.begin() + static_cast<std::ptrdiff_t>(at),
                                memo.begin() + static_cast<std::ptrdiff_t>(at + 4));
@@ -272,19 +279,26 @@ class Lab : public StreamHost {
     }
 
     void deliver(const Packet& packet, const SegmentVerdict& verdict) {
-        if (verdict.kind == SegmentVerdict::Kind::drop || packet.fate != Fate::arrives) return;
+        if (verdict.kind == SegmentVerdict::Kind::drop) return;
         const bool is_replaced = verdict.kind == SegmentVerdict::Kind::replace;
-        from(opposite(packet.direction))
-            .receive(adjusted(packet.direction, packet.at),
-                     is_replaced ? verdict.payload : packet.bytes, packet.fin);
+        const auto& bytes = is_replaced ? verdict.payload : packet.bytes;
+        const auto at = adjusted(packet.direction, packet.at);
+        auto& sent_on = sent_on_.at(static_cast<std::size_t>(packet.direction));
+        if (!bytes.empty()) sent_on = std::max(sent_on, at + std::ssize(bytes));
+        longest = std::max(longest, bytes.size());
+        if (packet.fate == Fate::arrives) {
+            from(opposite(packet.direction)).receive(at, bytes, packet.fin);
+        }
     }
 
   public:
+    std::size_t longest = 0;   ///< payload that came out
     int unknown_verdicts = 0;  ///< of segments that had one already, or never were
 
   private:
     std::array<End, 2> ends_;
-    std::map<SegmentId, Packet> packets_;  ///< without a verdict
+    std::array<std::int64_t, 2> sent_on_{};  ///< of each direction, as edited: up to there
+    std::map<SegmentId, Packet> packets_;    ///< without a verdict
     std::vector<std::function<void()>> batch_;
     std::uint64_t last_id_ = 0;
 };
