@@ -378,11 +378,13 @@ std::optional<StreamHalf::Batch> StreamHalf::next_batch() const {
 }
 
 /// All of the change is put into one segment: growth where there is most room, shrinking where there is most to
-/// shrink. False if it can't be done.
+/// shrink, or into as many from the first on as it takes: something has to be left behind the step, or its
+/// acknowledgement would be taken for one of what is before. False if it can't be done.
 bool StreamHalf::shift_for(const Batch& batch, StreamTurn& turn) {
     const auto more = batch.total - kernel_.after;
-    const auto& changed = more > 0 ? batch.shortest : batch.longest;
-    const SequenceShift shift{number_of(changed.begin), kernel_.after,
+    const auto shrunk = batch.longest.length() > -more ? batch.longest.begin : released_;
+    const auto step = more > 0 ? batch.shortest.begin : shrunk;
+    const SequenceShift shift{number_of(step), kernel_.after,
                               static_cast<std::int32_t>(batch.total)};
     // 2 GB of growth; or no packet could bring more than is added, and none would be acknowledged
     if (shift.after != batch.total || more >= kLongestPayload) {
@@ -397,7 +399,7 @@ bool StreamHalf::shift_for(const Batch& batch, StreamTurn& turn) {
         return false;
     }
     kernel_ = shift;
-    shifted_at_ = changed.begin;
+    shifted_at_ = step;
     shift_acked_at_ = edited(batch.end);
     return true;
 }

@@ -168,6 +168,18 @@ TEST(Stream, ItShrinksByMoreThanASegmentHolds) {
     EXPECT_EQ(lab.count(StreamEvent::lost_track), 0);
 }
 
+TEST(Stream, ItShrinksByMoreThanAnySegmentHolds) {
+    const auto said = "INFO sip:bob@example.com SIP/2.0\r\nl: 100\r\n\r\n" + std::string(100, '~');
+    for (std::int64_t size = 1; size <= length(said); ++size) {
+        Connected lab;
+        lab.from(kThere).says = said;
+        lab.send(kThere, 0, 1);
+        EXPECT_TRUE(lab.finish(kThere, size)) << size;
+        EXPECT_EQ(lab.heard(kThere), edited(said));
+        EXPECT_EQ(lab.count(StreamEvent::late), 0);
+    }
+}
+
 TEST(Stream, ItShrinksByMoreThanOfItComesAgain) {
     Connected lab;
     lab.say(kThere, ok());
