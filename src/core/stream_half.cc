@@ -9,14 +9,6 @@ namespace {
 
 using Kind = SegmentVerdict::Kind;
 
-/// Messages whose ends are remembered one by one; of more the oldest is.
-constexpr std::size_t kMostPieces = 64;
-
-std::int64_t room_of(std::int64_t length) {
-    return std::min(std::max(length + kMostGrowth, kLengthThatFits),
-                    std::max(length, kLongestPayload));
-}
-
 void pass(SegmentId id, StreamTurn& turn) {
     turn.verdicts.push_back({id, Kind::pass, {}});
 }
@@ -61,9 +53,7 @@ bool StreamHalf::settle_resumption(Position begin, StreamTurn& turn) {
     } else {
         base_ = base_ + boundary;
     }
-    shifted_at_ = static_cast<Position>(kernel_.position - base_);
-    total_ = edited(0);
-    out_begin_ = acked_ = sent_ = shift_acked_at_ = total_;
+    text_ = EditedText({kernel_.position - base_, kernel_.before, kernel_.after});
     return true;
 }
 
@@ -73,10 +63,10 @@ StreamHalf::Place StreamHalf::place() const {
         place.boundary = base_ + *resumes_at_;
         return place;
     }
-    const auto begin = decided_ - static_cast<Position>(unread_);
-    place.boundary = number_of(skip_ > 0 ? decided_ + static_cast<Position>(skip_) : begin);
-    const bool is_known = !pieces_.empty() && pieces_.front().begins_message;
-    place.oldest = is_known ? number_of(pieces_.front().begin) : place.boundary;
+    const auto begin = text_.end() - static_cast<Position>(unread_);
+    place.boundary = number_of(skip_ > 0 ? text_.end() + static_cast<Position>(skip_) : begin);
+    const auto oldest = text_.oldest_message();
+    place.oldest = oldest ? number_of(*oldest) : place.boundary;
     // Of a message that went on as far as it had come, nobody but this process knows the end.
     if (unread_ > 0 && skip_ == 0) place.mode = Mode::passing;
     return place;
@@ -84,10 +74,6 @@ StreamHalf::Place StreamHalf::place() const {
 
 StreamHalf::Position StreamHalf::position_of(SequenceNumber number) const {
     return next_ + (number - number_of(next_));
-}
-
-StreamHalf::Position StreamHalf::edited(Position position) const {
-    return position + (position <= shifted_at_ ? kernel_.before : kernel_.after);
 }
 
 // --- segments -----------------------------------------------------------------------------------
@@ -160,7 +146,7 @@ void StreamHalf::pass_by_kernel(const TcpSegment& segment, SegmentId id, StreamT
 void StreamHalf::take_known(Segment segment, StreamTurn& turn) {
     if (segment.end <= released_) {
         send(segment, segment.end, turn);
-    } else if (edited(segment.begin) < edited(released_) && !segment.fin) {
+    } else if (text_.edited(segment.begin) < text_.edited(released_) && !segment.fin) {
         send(segment, released_, turn);  // the rest waits, here or with its sender
     } else {
         hold(std::move(segment), turn);
@@ -193,7 +179,7 @@ void StreamHalf::take_early(Segment segment, StreamTurn& turn) {
 }
 
 void StreamHalf::take_new(Segment segment, StreamTurn& turn) {
-    if (out_.size() + message_.size() + segment.bytes.size() > kMostUnacknowledged ||
+    if (text_.size() + message_.size() + segment.bytes.size() > kMostUnacknowledged ||
         held_.size() >= kMostHeldSegments) {
         turn.host.note(StreamEvent::over_limit);
         drop(segment.id, turn);
@@ -305,33 +291,21 @@ void StreamHalf::go_on_unread(std::size_t length) {
 
 /// The next `length` bytes become `text`.
 void StreamHalf::put(std::size_t length, std::string_view text) {
-    const auto more = static_cast<std::int64_t>(text.size()) - static_cast<std::int64_t>(length);
-    const auto begin = decided_;
-    out_.append(text);
-    decided_ += static_cast<Position>(length);
-    total_ += more;
-    if (more != 0) changes_.push_back({begin, total_});
-    const bool goes_on = unread_ > 0 || skip_ > 0;
-    if (pieces_.empty() || (!goes_on && pieces_.size() < kMostPieces)) {
-        pieces_.push_back({begin, decided_ + total_, !goes_on});
-    } else {
-        pieces_.back().end = decided_ + total_;
-    }
+    text_.append(length, text, unread_ == 0 && skip_ == 0);
 }
 
 // --- sending on ---------------------------------------------------------------------------------
 
 void StreamHalf::release(StreamTurn& turn) {
     for (;;) {
-        release_up_to(changes_.empty() ? decided_ : changes_.front().begin, turn);
-        const auto batch = next_batch();
+        const auto& changes = text_.changes();
+        release_up_to(changes.empty() ? text_.end() : changes.front().begin, turn);
+        if (changes.empty()) return;
+        const auto batch = text_.next_batch(ends_of_held());
         if (!batch) return;
-        if (batch->total != kernel_.after) {
-            if (acked_ < shift_acked_at_) return;
-            if (!shift_for(*batch, turn)) return;
-        }
-        changes_.erase(changes_.begin(),
-                       changes_.begin() + static_cast<std::ptrdiff_t>(batch->changes));
+        const bool is_shift = batch->step.after != kernel_.after;
+        if (is_shift && (!text_.may_step() || !shift(batch->step, turn))) return;
+        text_.take_step(*batch);
     }
 }
 
@@ -350,44 +324,22 @@ void StreamHalf::release_up_to(Position limit, StreamTurn& turn) {
     }
 }
 
-/// As many messages as there is room for what they grow by, and one at least: those of the first segment, if it brings
-/// more of them.
-std::optional<StreamHalf::Batch> StreamHalf::next_batch() const {
-    std::optional<Batch> most;
-    Batch batch;
-    batch.end = released_;
-    auto segment = held_.begin();
-    for (const auto& change : changes_) {
-        const bool is_last = ++batch.changes == changes_.size();
-        const auto limit = is_last ? decided_ : changes_[batch.changes].begin;
-        for (; segment != held_.end() && segment->begin <= batch.end && segment->end <= limit;
-             ++segment) {
-            const Range brought{batch.end, std::max(batch.end, segment->end)};
-            if (brought.length() == 0) continue;
-            const bool is_first = batch.end == released_;
-            if (is_first || brought.length() < batch.shortest.length()) batch.shortest = brought;
-            if (is_first || brought.length() > batch.longest.length()) batch.longest = brought;
-            batch.end = brought.end;
-        }
-        if (batch.end <= std::max(change.begin, released_)) continue;  // nothing of it is here
-        batch.total = change.total;
-        const auto length = batch.shortest.length();
-        if (!most || length + batch.total - kernel_.after <= room_of(length)) most = batch;
+/// Of those that follow what was sent on, and before them that.
+std::vector<StreamHalf::Position> StreamHalf::ends_of_held() const {
+    std::vector<Position> ends{released_};
+    for (const auto& segment : held_) {
+        if (segment.begin > ends.back()) break;
+        if (segment.end > ends.back()) ends.push_back(segment.end);
     }
-    return most;
+    return ends;
 }
 
-/// All of the change is put into one segment: growth where there is most room, shrinking where there is most to
-/// shrink, or into as many from the first on as it takes: something has to be left behind the step, or its
-/// acknowledgement would be taken for one of what is before. False if it can't be done.
-bool StreamHalf::shift_for(const Batch& batch, StreamTurn& turn) {
-    const auto more = batch.total - kernel_.after;
-    const auto shrunk = batch.longest.length() > -more ? batch.longest.begin : released_;
-    const auto step = more > 0 ? batch.shortest.begin : shrunk;
-    const SequenceShift shift{number_of(step), kernel_.after,
-                              static_cast<std::int32_t>(batch.total)};
+/// False if it can't be done.
+bool StreamHalf::shift(const EditedText::Step& step, StreamTurn& turn) {
+    const SequenceShift shift{number_of(step.at), kernel_.after,
+                              static_cast<std::int32_t>(step.after)};
     // 2 GB of growth; or no packet could bring more than is added, and none would be acknowledged
-    if (shift.after != batch.total || more >= kLongestPayload) {
+    if (shift.after != step.after || step.after - step.before >= kLongestPayload) {
         turn.host.note(StreamEvent::refused);
         lose_track(turn);
         return false;
@@ -399,59 +351,27 @@ bool StreamHalf::shift_for(const Batch& batch, StreamTurn& turn) {
         return false;
     }
     kernel_ = shift;
-    shifted_at_ = step;
-    shift_acked_at_ = edited(batch.end);
     return true;
 }
 
 /// `segment` as far as `end`, with what there is to send between its ends.
 void StreamHalf::send(const Segment& segment, Position end, StreamTurn& turn) {
-    const auto first = edited(segment.begin);
-    const auto last = fitting_end(segment, first, edited(end));
-    if (last - first > std::max(std::ssize(segment.bytes), kLongestPayload)) {
-        drop(segment.id, turn);  // it has a FIN: without that it can go on
-        return;
-    }
-    sent_ = std::max(sent_, last);
-    auto bytes = content(segment, first, last);
-    if (bytes == segment.bytes) {
+    auto bytes = text_.send({segment.begin, segment.bytes, segment.fin}, end);
+    if (!bytes) {
+        drop(segment.id, turn);
+    } else if (*bytes == segment.bytes) {
         pass(segment.id, turn);
     } else {
-        turn.verdicts.push_back({segment.id, Kind::replace, std::move(bytes)});
+        turn.verdicts.push_back({segment.id, Kind::replace, *std::move(bytes)});
     }
-}
-
-/// As edited, of what is to be sent from `begin` to `end`. What is cut off its sender sends again, if it is told that
-/// more came than it knows of: by the kernel, which takes all that was added from what was acknowledged.
-StreamHalf::Position StreamHalf::fitting_end(const Segment& segment, Position begin,
-                                             Position end) const {
-    const auto room = room_of(std::ssize(segment.bytes));
-    if (end - begin <= room || segment.fin) return end;  // without its end FIN would come too early
-    if (begin + room > shifted_at_ + kernel_.after) return begin + room;
-    if (segment.begin < shifted_at_) return shifted_at_ + kernel_.before;
-    return std::min(end, begin + kLongestPayload);
-}
-
-/// What is before out_ the receiver has: anything will do, but as much as there is room for.
-std::string StreamHalf::content(const Segment& segment, Position begin, Position end) const {
-    std::string bytes;
-    if (end <= begin) return bytes;
-    const auto known = std::clamp(out_begin_, begin, end);
-    bytes = segment.bytes.substr(0, static_cast<std::size_t>(known - begin));
-    bytes.resize(static_cast<std::size_t>(known - begin), '\0');
-    // (A byte that probed a window may have been acknowledged before it is there.)
-    if (known == end || known - out_begin_ >= std::ssize(out_)) return bytes;
-    bytes.append(out_, static_cast<std::size_t>(known - out_begin_),
-                 static_cast<std::size_t>(end - known));
-    return bytes;
 }
 
 void StreamHalf::acknowledge(SequenceNumber number, std::uint16_t window, StreamTurn& turn) {
     is_window_closed_ = window == 0;
     if (mode_ == Mode::unknown || mode_ == Mode::passing || resumes_at_) return;
-    const auto acked = sent_ + (number - (base_ + sent_));
-    if (probe_ && acked > edited(probe_->at)) take_probed_byte();
-    if (acked > sent_ + 1) {  // one more than all is its FIN
+    const auto acked = text_.sent() + (number - (base_ + text_.sent()));
+    if (probe_ && acked > text_.edited(probe_->at)) take_probed_byte();
+    if (acked > text_.sent() + 1) {  // one more than all is its FIN
         // Either that was sent on past us, or somebody made it up: a gap that stays will tell.
         is_ahead_ = true;
         if (!is_unproven_) return;
@@ -459,10 +379,7 @@ void StreamHalf::acknowledge(SequenceNumber number, std::uint16_t window, Stream
         lose_track(turn);
         return;
     }
-    if (acked <= acked_) return;
-    acked_ = acked;
-    forget_acknowledged();
-    release(turn);
+    if (text_.acknowledge(acked)) release(turn);
 }
 
 /// It has gone on, and the message that it begins will say so, too.
@@ -474,17 +391,8 @@ void StreamHalf::take_probed_byte() {
     }
     if (released_ == at) {
         ++released_;
-        sent_ = std::max(sent_, edited(released_));
+        text_.note_sent(released_);
     }
-}
-
-void StreamHalf::forget_acknowledged() {
-    const auto size = std::min(acked_ - out_begin_, static_cast<Position>(out_.size()));
-    out_.erase(0, static_cast<std::size_t>(size));
-    if (out_.empty()) std::string().swap(out_);
-    out_begin_ += size;
-    while (!pieces_.empty() && pieces_.front().end <= acked_)
-        pieces_.pop_front();
 }
 
 // --- endings ------------------------------------------------------------------------------------
@@ -493,8 +401,9 @@ void StreamHalf::expire(StreamTurn& turn) {
     const auto is_over = [&](const Segment& segment) {
         return segment.since + kLongestHold <= turn.now;
     };
-    const bool is_late = std::ranges::any_of(
-        held_, [&](const Segment& segment) { return segment.end > decided_ && is_over(segment); });
+    const bool is_late = std::ranges::any_of(held_, [&](const Segment& segment) {
+        return segment.end > text_.end() && is_over(segment);
+    });
     if (is_late) {
         turn.host.note(StreamEvent::late);
         go_on_unread(message_.size() - unread_);
@@ -554,11 +463,9 @@ void StreamHalf::lose_track(StreamTurn& turn) {
     drop_held(turn);
     mode_ = Mode::passing;
     message_.clear();
-    out_.clear();
-    pieces_.clear();
-    changes_.clear();
     unread_ = skip_ = 0;
-    decided_ = next_ = released_;
+    next_ = released_;
+    text_.give_up(released_);
 }
 
 bool StreamHalf::is_done() const {
@@ -566,8 +473,8 @@ bool StreamHalf::is_done() const {
         case Mode::reading:
             return false;
         case Mode::forwarding:
-            return (out_.empty() || is_fresh_) && held_.empty() && early_.empty() &&
-                   changes_.empty();
+            return (text_.empty() || is_fresh_) && held_.empty() && early_.empty() &&
+                   text_.changes().empty();
         case Mode::unknown:
         case Mode::passing:
             break;
@@ -576,8 +483,7 @@ bool StreamHalf::is_done() const {
 }
 
 std::size_t StreamHalf::kept_bytes() const {
-    std::size_t bytes =
-        message_.size() + out_.size() + early_bytes_ + changes_.size() * sizeof(Change);
+    std::size_t bytes = message_.size() + text_.kept_bytes() + early_bytes_;
     for (const auto& segment : held_)
         bytes += segment.bytes.size();
     return bytes;
