@@ -103,7 +103,10 @@ EditedText::Position EditedText::fitting_end(const Carrier& carrier, Position be
     const auto room = room_of(std::ssize(carrier.bytes));
     if (end - begin <= room || carrier.fin) return end;  // without its end FIN would come too early
     if (begin + room > step_.at + step_.after) return begin + room;
-    if (carrier.begin < step_.at) return step_.at + step_.before;
+    // Who has more than is before the step, and less than is added, cannot say even that: a byte that probed a window
+    // was taken.
+    const bool is_between = acked_ > step_.at + step_.before && acked_ <= step_.at + step_.after;
+    if (carrier.begin < step_.at && !is_between) return step_.at + step_.before;
     return std::min(end, begin + kLongestPayload);
 }
 

@@ -183,6 +183,19 @@ TEST(StreamGrowth, SegmentsThatComeAgainAsOneGoOnAsFarAsThereIsRoom) {
     EXPECT_EQ(lab.heard(kThere), edited(lab.from(kThere).says));
 }
 
+TEST(StreamGrowth, OfWhatBeganWithAProbeThatWasTaken) {
+    Connected lab;
+    lab.from(kThere).says = "\r\n" + changing(150, 0, 1318);  // the first segment grows
+    lab.window = 0;
+    lab.send(kThere, 0, 1);
+    lab.acknowledge(kThere, Fate::lost_behind);
+    lab.send(kThere, 1, 2);
+    EXPECT_EQ(lab.held(), 0U);
+    lab.window = 500;
+    EXPECT_TRUE(lab.finish(kThere, 60));
+    EXPECT_EQ(lab.heard(kThere), edited(lab.from(kThere).says));
+}
+
 TEST(StreamGrowth, BehindTheLastSegmentIsItsEnd) {
     Connected lab;
     lab.from(kThere).says = changing(15);
