@@ -91,7 +91,8 @@ std::optional<std::string> EditedText::send(const Carrier& carrier, Position end
     const auto first = edited(carrier.begin);
     const auto last = fitting_end(carrier, first, edited(end));
     // (It has a FIN: without that it can go on.)
-    if (last - first > std::max(std::ssize(carrier.bytes), kLongestPayload)) return std::nullopt;
+    if (last - first > std::max<Position>(std::ssize(carrier.bytes), kLongestPayload))
+        return std::nullopt;
     sent_ = std::max(sent_, last);
     return content(carrier.bytes, first, last);
 }
@@ -131,7 +132,7 @@ void EditedText::note_sent(Position end) {
 bool EditedText::acknowledge(Position acked) {
     if (acked <= acked_) return false;
     acked_ = acked;
-    const auto size = std::min(acked_ - text_begin_, std::ssize(text_));
+    const auto size = std::min<Position>(acked_ - text_begin_, std::ssize(text_));
     text_.erase(0, static_cast<std::size_t>(size));
     if (text_.empty()) std::string().swap(text_);
     text_begin_ += size;

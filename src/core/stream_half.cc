@@ -100,7 +100,7 @@ void StreamHalf::take(const TcpSegment& segment, SegmentId id, StreamTurn& turn)
     // A probe of a closed window (RFC 9293 3.8.6.1): it comes again when there is room, and has to be answered
     // meanwhile. Should it be taken after all: that byte is the first of a message, which is never edited.
     const bool is_probe = is_window_closed_ && begin == next_ && end - begin == 1;
-    if (is_probe && message_.empty() && held_.empty() && !segment.fin) {
+    if (is_probe && message_.empty() && released_ == next_ && held_.empty() && !segment.fin) {
         const Probe probe{begin, segment.payload.front()};
         if (probe_ && probe_->at == begin && probe_->byte != probe.byte) {
             drop(id, turn);

@@ -378,6 +378,21 @@ TEST(Stream, AProbeIsTakenWhileItsMessageIsHeld) {
     EXPECT_EQ(lab.heard(kThere), edited(invite()));
 }
 
+TEST(Stream, AProbeBehindWhatWaitsIsNone) {
+    Connected lab;
+    lab.say(kThere, invite());
+    lab.say(kThere, invite());
+    lab.wait(milliseconds(1000));
+    TcpSegment closing;  // the window, from before the first message came
+    closing.sequence = lab.from(kBack).first;
+    closing.ack = true;
+    closing.acknowledged = lab.from(kThere).first;
+    (void)lab.stream.take(kBack, closing, static_cast<SegmentId>(999), lab.now, lab);
+    lab.say(kThere, "\n");
+    EXPECT_TRUE(lab.finish(kThere));
+    EXPECT_EQ(lab.heard(kThere), edited(invite() + invite()) + "\n");
+}
+
 TEST(Stream, WhereTheKernelRefusesNothingIsLost) {
     Connected lab;
     lab.refuses_shifts = true;
