@@ -141,6 +141,10 @@ bool EditedText::acknowledge(Position acked) {
     return true;
 }
 
+EditedText::Position EditedText::acknowledged() const {
+    return acked_ - (acked_ - step_.before > step_.at ? step_.after : step_.before);
+}
+
 void EditedText::give_up(Position end) {
     text_.clear();
     pieces_.clear();

@@ -81,6 +81,8 @@ class EditedText {
     [[nodiscard]] Position sent() const { return sent_; }
     /// As edited. False if that is nothing new.
     bool acknowledge(Position acked);
+    /// As sent, as the kernel tells it to the sender.
+    [[nodiscard]] Position acknowledged() const;
 
     /// From `end` on, as sent, it is not our text.
     void give_up(Position end);

@@ -324,9 +324,10 @@ void StreamHalf::release_up_to(Position limit, StreamTurn& turn) {
     }
 }
 
-/// Of those that follow what was sent on, and before them that.
+/// Of those that follow what was sent on, and before them that: by us, or as a probe by our predecessor, and its sender
+/// was told that it came.
 std::vector<StreamHalf::Position> StreamHalf::ends_of_held() const {
-    std::vector<Position> ends{released_};
+    std::vector<Position> ends{std::max(released_, text_.acknowledged())};
     for (const auto& segment : held_) {
         if (segment.begin > ends.back()) break;
         if (segment.end > ends.back()) ends.push_back(segment.end);

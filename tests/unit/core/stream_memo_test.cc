@@ -108,6 +108,25 @@ TEST(StreamMemo, AMessageThatWentOnUnreadIsNotDamagedByALateRetransmission) {
     }
 }
 
+TEST(StreamMemo, AProbeThatThePredecessorLetPassIsNotSentAgain) {
+    for (const bool is_told_late : {false, true}) {
+        Connected lab;
+        lab.from(kThere).says = "\n" + invite() + invite();
+        lab.window = 0;
+        lab.acknowledge(kThere);
+        lab.send(kThere, 0, 1);
+        lab.restart();
+        if (!is_told_late) lab.acknowledge(kThere);
+        lab.send(kThere, 0, 47, Fate::lost_behind);
+        lab.acknowledge(kThere);
+        lab.window = 500;
+        lab.send(kThere, 15, length(invite()) + 20);  // lets the first segment go, and waits
+        EXPECT_EQ(lab.held(), 1U);
+        EXPECT_TRUE(lab.finish(kThere, 60));
+        EXPECT_EQ(lab.heard(kThere), "\n" + edited(invite() + invite()));
+    }
+}
+
 TEST(StreamMemo, WithoutOneNothingIsLookedAt) {
     Lab lab;
     lab.stream = Stream(StreamMemo{}, {});
