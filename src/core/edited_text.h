@@ -38,7 +38,7 @@ class EditedText {
     /// Messages that go on together.
     struct Batch {
         std::size_t changes = 0;  ///< so many of changes(), the first ones
-        Step step;                ///< that they need; step().after again: none
+        Step step;                ///< that they need; none, if it adds what the present one does
         Position end = 0;         ///< as sent, of what goes on of them now
     };
     /// A segment, as it came.
@@ -52,7 +52,6 @@ class EditedText {
     /// Of a stream that goes on, with all before it acknowledged.
     explicit EditedText(const Step& step);
 
-    [[nodiscard]] const Step& step() const { return step_; }
     [[nodiscard]] Position edited(Position position) const;
 
     /// The next `length` bytes become `text`.

@@ -137,6 +137,21 @@ TEST(StreamGrowth, WhatWaitedForASecondComesAgain) {
     EXPECT_EQ(lab.asked.size(), 4U);
 }
 
+TEST(StreamGrowth, OfWhatHasNotComeAgainWaits) {
+    Connected lab;
+    const auto message = changing(10, 0, 400);
+    lab.say(kThere, changing(10));
+    lab.say(kThere, message);
+    lab.say(kThere, message);
+    lab.wait(milliseconds(1000));
+    lab.acknowledge(kThere);
+    lab.send(kThere, kFullSegment, kFullSegment + 400);
+    EXPECT_EQ(lab.shifts.back(), (SequenceShift{lab.from(kThere).first + kFullSegment, 100, 200}))
+        << "for that one alone, although another would have room";
+    EXPECT_TRUE(lab.finish(kThere, kFullSegment));
+    EXPECT_EQ(lab.heard(kThere), edited(lab.from(kThere).says));
+}
+
 TEST(StreamGrowth, OfMessagesInOneSegmentGoesOnAsFarAsThereIsRoom) {
     Connected lab;
     const auto said = changing(10, 0, 650) + changing(10, 0, 650);

@@ -271,7 +271,6 @@ class Lab : public StreamHost {
     void carry_out(const std::vector<SegmentVerdict>& verdicts) {
         for (const auto& verdict : verdicts) {
             given.push_back(verdict.kind);
-            if (verdict.kind == SegmentVerdict::Kind::pass) memo = stream.memo();
             auto waiting = packets_.extract(verdict.id);
             if (waiting.empty()) {
                 ++unknown_verdicts;
@@ -292,6 +291,7 @@ class Lab : public StreamHost {
 
     void note_sent(const Packet& packet, const SegmentVerdict& verdict) {
         const auto size = std::ssize(payload(packet, verdict));
+        if (size == std::ssize(packet.bytes)) memo = stream.memo();
         auto& end = sent_on_.at(static_cast<std::size_t>(packet.direction));
         if (size > 0) end = std::max(end, adjusted(packet.direction, packet.at) + size);
     }
