@@ -9,9 +9,6 @@ namespace {
 
 using Kind = SegmentVerdict::Kind;
 
-/// Messages whose ends are remembered one by one; of more the oldest is.
-constexpr std::size_t kMostPieces = 64;
-
 void pass(SegmentId id, StreamTurn& turn) {
     turn.verdicts.push_back({id, Kind::pass, {}});
 }
@@ -56,9 +53,7 @@ bool StreamHalf::settle_resumption(Position begin, StreamTurn& turn) {
     } else {
         base_ = base_ + boundary;
     }
-    shifted_at_ = static_cast<Position>(kernel_.position - base_);
-    total_ = edited(0);
-    out_begin_ = acked_ = sent_ = shift_acked_at_ = total_;
+    text_ = EditedText({kernel_.position - base_, kernel_.before, kernel_.after});
     return true;
 }
 
@@ -68,10 +63,10 @@ StreamHalf::Place StreamHalf::place() const {
         place.boundary = base_ + *resumes_at_;
         return place;
     }
-    const auto begin = decided_ - static_cast<Position>(unread_);
-    place.boundary = number_of(skip_ > 0 ? decided_ + static_cast<Position>(skip_) : begin);
-    const bool is_known = !pieces_.empty() && pieces_.front().begins_message;
-    place.oldest = is_known ? number_of(pieces_.front().begin) : place.boundary;
+    const auto begin = text_.end() - static_cast<Position>(unread_);
+    place.boundary = number_of(skip_ > 0 ? text_.end() + static_cast<Position>(skip_) : begin);
+    const auto oldest = text_.oldest_message();
+    place.oldest = oldest ? number_of(*oldest) : place.boundary;
     // Of a message that went on as far as it had come, nobody but this process knows the end.
     if (unread_ > 0 && skip_ == 0) place.mode = Mode::passing;
     return place;
@@ -81,15 +76,14 @@ StreamHalf::Position StreamHalf::position_of(SequenceNumber number) const {
     return next_ + (number - number_of(next_));
 }
 
-StreamHalf::Position StreamHalf::edited(Position position) const {
-    return position + (position <= shifted_at_ ? kernel_.before : kernel_.after);
-}
-
 // --- segments -----------------------------------------------------------------------------------
 
 void StreamHalf::take(const TcpSegment& segment, SegmentId id, StreamTurn& turn) {
-    if (mode_ == Mode::unknown || mode_ == Mode::passing ||
-        (segment.payload.empty() && !segment.fin)) {
+    if (mode_ == Mode::passing) {
+        pass_by_kernel(segment, id, turn);
+        return;
+    }
+    if (mode_ == Mode::unknown || (segment.payload.empty() && !segment.fin)) {
         pass(id, turn);
         return;
     }
@@ -106,7 +100,7 @@ void StreamHalf::take(const TcpSegment& segment, SegmentId id, StreamTurn& turn)
     // A probe of a closed window (RFC 9293 3.8.6.1): it comes again when there is room, and has to be answered
     // meanwhile. Should it be taken after all: that byte is the first of a message, which is never edited.
     const bool is_probe = is_window_closed_ && begin == next_ && end - begin == 1;
-    if (is_probe && message_.empty() && held_.empty() && !segment.fin) {
+    if (is_probe && message_.empty() && released_ == next_ && held_.empty() && !segment.fin) {
         const Probe probe{begin, segment.payload.front()};
         if (probe_ && probe_->at == begin && probe_->byte != probe.byte) {
             drop(id, turn);
@@ -132,12 +126,28 @@ void StreamHalf::take(const TcpSegment& segment, SegmentId id, StreamTurn& turn)
     }
 }
 
+/// What the kernel's step goes through the receiver has, and its sender does not know it yet. As it is it would bring
+/// the bytes behind the step to a wrong place: without them it will be told, and they come again.
+void StreamHalf::pass_by_kernel(const TcpSegment& segment, SegmentId id, StreamTurn& turn) {
+    const auto size = std::ssize(segment.payload);
+    const auto before = kernel_.position - segment.sequence;
+    if (kernel_.before == kernel_.after || before < 0 || before >= size) {
+        pass(id, turn);
+    } else if (segment.fin) {
+        drop(id, turn);
+    } else {
+        turn.verdicts.push_back(
+            {id, Kind::replace,
+             std::string(segment.payload.substr(0, static_cast<std::size_t>(before)))});
+    }
+}
+
 /// All of it has come before.
 void StreamHalf::take_known(Segment segment, StreamTurn& turn) {
     if (segment.end <= released_) {
         send(segment, segment.end, turn);
-    } else if (segment.begin < released_ && !segment.fin) {
-        send(segment, released_, turn);  // the rest waits in a segment that is held
+    } else if (text_.edited(segment.begin) < text_.edited(released_) && !segment.fin) {
+        send(segment, released_, turn);  // the rest waits, here or with its sender
     } else {
         hold(std::move(segment), turn);
         release(turn);
@@ -169,7 +179,7 @@ void StreamHalf::take_early(Segment segment, StreamTurn& turn) {
 }
 
 void StreamHalf::take_new(Segment segment, StreamTurn& turn) {
-    if (out_.size() + message_.size() + segment.bytes.size() > kMostUnacknowledged ||
+    if (text_.size() + message_.size() + segment.bytes.size() > kMostUnacknowledged ||
         held_.size() >= kMostHeldSegments) {
         turn.host.note(StreamEvent::over_limit);
         drop(segment.id, turn);
@@ -281,32 +291,22 @@ void StreamHalf::go_on_unread(std::size_t length) {
 
 /// The next `length` bytes become `text`.
 void StreamHalf::put(std::size_t length, std::string_view text) {
-    const auto more = static_cast<std::int64_t>(text.size()) - static_cast<std::int64_t>(length);
-    if (more != 0 && !unshifted_) unshifted_ = decided_;
-    const auto begin = decided_;
-    out_.append(text);
-    decided_ += static_cast<Position>(length);
-    total_ += more;
-    const bool goes_on = unread_ > 0 || skip_ > 0;
-    if (pieces_.empty() || (!goes_on && pieces_.size() < kMostPieces)) {
-        pieces_.push_back({begin, decided_ + total_, !goes_on});
-    } else {
-        pieces_.back().end = decided_ + total_;
-    }
+    text_.append(length, text, unread_ == 0 && skip_ == 0);
 }
 
 // --- sending on ---------------------------------------------------------------------------------
 
 void StreamHalf::release(StreamTurn& turn) {
-    release_up_to(unshifted_ ? std::min(decided_, *unshifted_) : decided_, turn);
-    if (!unshifted_ || due_together().empty()) return;
-    const auto more = total_ - kernel_.after;
-    if (more != 0) {
-        if (acked_ < shift_acked_at_) return;
-        if (!shift_by(more, turn)) return;
+    for (;;) {
+        const auto& changes = text_.changes();
+        release_up_to(changes.empty() ? text_.end() : changes.front().begin, turn);
+        if (changes.empty()) return;
+        const auto batch = text_.next_batch(ends_of_held());
+        if (!batch) return;
+        const bool is_shift = batch->step.after != kernel_.after;
+        if (is_shift && (!text_.may_step() || !shift(batch->step, turn))) return;
+        text_.take_step(*batch);
     }
-    unshifted_.reset();
-    release_up_to(decided_, turn);
 }
 
 /// In order, as far as they follow each other.
@@ -324,29 +324,23 @@ void StreamHalf::release_up_to(Position limit, StreamTurn& turn) {
     }
 }
 
-/// What the held segments bring that can go on once the kernel knows of the messages' new lengths, each without what
-/// those before it bring.
-std::vector<StreamHalf::Range> StreamHalf::due_together() const {
-    std::vector<Range> due;
-    auto end = released_;
+/// Of those that follow what was sent on, and before them that: by us, or as a probe by our predecessor, and its sender
+/// was told that it came.
+std::vector<StreamHalf::Position> StreamHalf::ends_of_held() const {
+    std::vector<Position> ends{std::max(released_, text_.acknowledged())};
     for (const auto& segment : held_) {
-        if (segment.begin > end || segment.end > decided_) break;
-        if (segment.end > end) due.push_back({end, segment.end});
-        end = std::max(end, segment.end);
+        if (segment.begin > ends.back()) break;
+        if (segment.end > ends.back()) ends.push_back(segment.end);
     }
-    return due;
+    return ends;
 }
 
-/// All of the change is put into one segment: growth where there is most room, shrinking where there is most to
-/// shrink. False if it can't be done.
-bool StreamHalf::shift_by(std::int64_t more, StreamTurn& turn) {
-    const auto due = due_together();
-    const auto length = [](const Range& range) { return range.end - range.begin; };
-    const auto& changed = more > 0 ? *std::ranges::min_element(due, std::less{}, length)
-                                   : *std::ranges::max_element(due, std::less{}, length);
-    const SequenceShift shift{number_of(changed.begin), kernel_.after,
-                              static_cast<std::int32_t>(total_)};
-    if (shift.after != total_) {  // after 2 GB of growth
+/// False if it can't be done.
+bool StreamHalf::shift(const EditedText::Step& step, StreamTurn& turn) {
+    const SequenceShift shift{number_of(step.at), kernel_.after,
+                              static_cast<std::int32_t>(step.after)};
+    // 2 GB of growth; or no packet could bring more than is added, and none would be acknowledged
+    if (shift.after != step.after || step.after - step.before >= kLongestPayload) {
         turn.host.note(StreamEvent::refused);
         lose_track(turn);
         return false;
@@ -358,44 +352,27 @@ bool StreamHalf::shift_by(std::int64_t more, StreamTurn& turn) {
         return false;
     }
     kernel_ = shift;
-    shifted_at_ = changed.begin;
-    shift_acked_at_ = edited(due.back().end);
     return true;
 }
 
 /// `segment` as far as `end`, with what there is to send between its ends.
 void StreamHalf::send(const Segment& segment, Position end, StreamTurn& turn) {
-    const auto first = edited(segment.begin);
-    const auto last = edited(end);
-    sent_ = std::max(sent_, last);
-    auto bytes = content(segment, first, last);
-    if (bytes == segment.bytes) {
+    auto bytes = text_.send({segment.begin, segment.bytes, segment.fin}, end);
+    if (!bytes) {
+        drop(segment.id, turn);
+    } else if (*bytes == segment.bytes) {
         pass(segment.id, turn);
     } else {
-        turn.verdicts.push_back({segment.id, Kind::replace, std::move(bytes)});
+        turn.verdicts.push_back({segment.id, Kind::replace, *std::move(bytes)});
     }
-}
-
-/// What is before out_ the receiver has: anything will do, but as much as there is room for.
-std::string StreamHalf::content(const Segment& segment, Position begin, Position end) const {
-    std::string bytes;
-    if (end <= begin) return bytes;
-    const auto known = std::clamp(out_begin_, begin, end);
-    bytes = segment.bytes.substr(0, static_cast<std::size_t>(known - begin));
-    bytes.resize(static_cast<std::size_t>(known - begin), '\0');
-    // (A byte that probed a window may have been acknowledged before it is there.)
-    if (known == end || known - out_begin_ >= std::ssize(out_)) return bytes;
-    bytes.append(out_, static_cast<std::size_t>(known - out_begin_),
-                 static_cast<std::size_t>(end - known));
-    return bytes;
 }
 
 void StreamHalf::acknowledge(SequenceNumber number, std::uint16_t window, StreamTurn& turn) {
     is_window_closed_ = window == 0;
     if (mode_ == Mode::unknown || mode_ == Mode::passing || resumes_at_) return;
-    const auto acked = sent_ + (number - (base_ + sent_));
-    if (probe_ && acked > edited(probe_->at)) take_probed_byte();
-    if (acked > sent_ + 1) {  // one more than all is its FIN
+    const auto acked = text_.sent() + (number - (base_ + text_.sent()));
+    if (probe_ && acked > text_.edited(probe_->at)) take_probed_byte();
+    if (acked > text_.sent() + 1) {  // one more than all is its FIN
         // Either that was sent on past us, or somebody made it up: a gap that stays will tell.
         is_ahead_ = true;
         if (!is_unproven_) return;
@@ -403,10 +380,7 @@ void StreamHalf::acknowledge(SequenceNumber number, std::uint16_t window, Stream
         lose_track(turn);
         return;
     }
-    if (acked <= acked_) return;
-    acked_ = acked;
-    forget_acknowledged();
-    release(turn);
+    if (text_.acknowledge(acked)) release(turn);
 }
 
 /// It has gone on, and the message that it begins will say so, too.
@@ -418,17 +392,8 @@ void StreamHalf::take_probed_byte() {
     }
     if (released_ == at) {
         ++released_;
-        sent_ = std::max(sent_, edited(released_));
+        text_.note_sent(released_);
     }
-}
-
-void StreamHalf::forget_acknowledged() {
-    const auto size = std::min(acked_ - out_begin_, static_cast<Position>(out_.size()));
-    out_.erase(0, static_cast<std::size_t>(size));
-    if (out_.empty()) std::string().swap(out_);
-    out_begin_ += size;
-    while (!pieces_.empty() && pieces_.front().end <= acked_)
-        pieces_.pop_front();
 }
 
 // --- endings ------------------------------------------------------------------------------------
@@ -437,8 +402,9 @@ void StreamHalf::expire(StreamTurn& turn) {
     const auto is_over = [&](const Segment& segment) {
         return segment.since + kLongestHold <= turn.now;
     };
-    const bool is_late = std::ranges::any_of(
-        held_, [&](const Segment& segment) { return segment.end > decided_ && is_over(segment); });
+    const bool is_late = std::ranges::any_of(held_, [&](const Segment& segment) {
+        return segment.end > text_.end() && is_over(segment);
+    });
     if (is_late) {
         turn.host.note(StreamEvent::late);
         go_on_unread(message_.size() - unread_);
@@ -498,11 +464,9 @@ void StreamHalf::lose_track(StreamTurn& turn) {
     drop_held(turn);
     mode_ = Mode::passing;
     message_.clear();
-    out_.clear();
-    pieces_.clear();
-    unshifted_.reset();
     unread_ = skip_ = 0;
-    decided_ = next_ = released_;
+    next_ = released_;
+    text_.give_up(released_);
 }
 
 bool StreamHalf::is_done() const {
@@ -510,7 +474,8 @@ bool StreamHalf::is_done() const {
         case Mode::reading:
             return false;
         case Mode::forwarding:
-            return (out_.empty() || is_fresh_) && held_.empty() && early_.empty() && !unshifted_;
+            return (text_.empty() || is_fresh_) && held_.empty() && early_.empty() &&
+                   text_.changes().empty();
         case Mode::unknown:
         case Mode::passing:
             break;
@@ -519,7 +484,7 @@ bool StreamHalf::is_done() const {
 }
 
 std::size_t StreamHalf::kept_bytes() const {
-    std::size_t bytes = message_.size() + out_.size() + early_bytes_;
+    std::size_t bytes = message_.size() + text_.kept_bytes() + early_bytes_;
     for (const auto& segment : held_)
         bytes += segment.bytes.size();
     return bytes;

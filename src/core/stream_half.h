@@ -1,12 +1,10 @@
 // One direction of a TCP connection. Positions count bytes from its beginning:
 //
-//     as sent       0 ────── released_ ────── decided_ ────── next_ ····· early segments
+//     as sent       0 ────── released_ ───── text_.end() ────── next_ ····· early segments
 //                   │ gone on    │ decided, held │ held, undecided │ a gap before them
-//     as edited     0 ── acked_ ─┴── out_ holds what is decided and not acknowledged
 //
-// A position as sent becomes one as edited by kernel_, which is what the kernel adds. Where the edited text is cut
-// into segments is therefore free: a segment carries what lies between its two ends as edited, whatever that is.
-// So one step of the kernel's does for all messages that go on together.
+// What is decided is in text_, until it is acknowledged. One step of the kernel's does for all messages that go on
+// together, and one segment takes all that they grow by.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/edited_text.h"
 #include "sipnat/core/stream.h"
 #include "sipnat/sip/framing.h"
 
@@ -73,7 +72,7 @@ class StreamHalf {
     [[nodiscard]] std::size_t held_segments() const { return held_.size() + early_.size(); }
 
   private:
-    using Position = std::int64_t;
+    using Position = EditedText::Position;
     struct Segment {
         Position begin = 0;
         Position end = 0;
@@ -82,25 +81,16 @@ class StreamHalf {
         std::string bytes;
         Time since{};
     };
-    struct Range {
-        Position begin = 0;
-        Position end = 0;
-    };
     struct Probe {
         Position at = 0;
         char byte = 0;
     };
-    struct Piece {
-        Position begin = 0;  ///< as sent
-        Position end = 0;    ///< as edited
-        bool begins_message = true;
-    };
 
     [[nodiscard]] Position position_of(SequenceNumber number) const;
     [[nodiscard]] SequenceNumber number_of(Position position) const { return base_ + position; }
-    [[nodiscard]] Position edited(Position position) const;
 
     [[nodiscard]] bool settle_resumption(Position begin, StreamTurn& turn);
+    void pass_by_kernel(const TcpSegment& segment, SegmentId id, StreamTurn& turn);
     void take_known(Segment segment, StreamTurn& turn);
     void take_new(Segment segment, StreamTurn& turn);
     void take_early(Segment segment, StreamTurn& turn);
@@ -112,11 +102,9 @@ class StreamHalf {
     void put(std::size_t length, std::string_view text);
     void release(StreamTurn& turn);
     void release_up_to(Position limit, StreamTurn& turn);
-    [[nodiscard]] bool shift_by(std::int64_t more, StreamTurn& turn);
-    [[nodiscard]] std::vector<Range> due_together() const;
+    [[nodiscard]] std::vector<Position> ends_of_held() const;
+    [[nodiscard]] bool shift(const EditedText::Step& step, StreamTurn& turn);
     void send(const Segment& segment, Position end, StreamTurn& turn);
-    [[nodiscard]] std::string content(const Segment& segment, Position begin, Position end) const;
-    void forget_acknowledged();
     void take_probed_byte();
     void lose_track(StreamTurn& turn);
 
@@ -129,15 +117,10 @@ class StreamHalf {
     bool is_unproven_ = false;  ///< nothing has come since that follows what the memo knows
 
     SequenceShift kernel_{};  ///< as the kernel has it
-    Position shifted_at_ = 0;
-    Position shift_acked_at_ = 0;  ///< as edited: until then no other shift may take its place
+    EditedText text_;         ///< with kernel_ as its step
 
-    Position next_ = 0;       ///< the first byte that has not come
-    Position decided_ = 0;    ///< all before it are in out_, or were
-    Position released_ = 0;   ///< all before it have been sent on
-    std::int64_t total_ = 0;  ///< by how much decided_ is further on as edited
-    /// The first message that changed its length, and the kernel does not know.
-    std::optional<Position> unshifted_;
+    Position next_ = 0;      ///< the first byte that has not come
+    Position released_ = 0;  ///< all before it have been sent on
 
     sip::Framer framer_;
     std::string message_;     ///< what has come of the message under way
@@ -145,11 +128,6 @@ class StreamHalf {
     std::size_t unread_ = 0;  ///< bytes of message_ that have gone on as they were
     std::size_t skip_ = 0;    ///< bytes to come of one that is too long
 
-    std::string out_;           ///< edited, not acknowledged
-    Position out_begin_ = 0;    ///< as edited
-    Position sent_ = 0;         ///< as edited: the furthest that was sent on
-    Position acked_ = 0;        ///< as edited
-    std::deque<Piece> pieces_;  ///< messages that are not acknowledged
     bool is_window_closed_ = false;
     std::optional<Probe> probe_;  ///< sent on, and not decided, to probe a closed window
 

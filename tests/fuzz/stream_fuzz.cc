@@ -28,8 +28,11 @@ struct Said {
 };
 
 std::string message(Choices& choices) {
-    const auto body =
-        std::string(choices.pick(4) * 40, 'b') + (choices.pick(2) == 0 ? "" : "10.0.0.2");
+    // Two of the third have no room in one segment, and the fourth has none alone.
+    static const std::array<std::string, 5> kEdited{"", "10.0.0.2", std::string(65, '+'),
+                                                    std::string(150, '+'), std::string(100, '~')};
+    const auto filling = std::string(choices.pick(4) * 40, 'b');
+    const auto body = filling + choices.one_of(kEdited);
     const auto length = "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
     switch (choices.pick(7)) {
         case 0:

@@ -9,7 +9,8 @@
 //
 // Sequence numbers are the kernel's affair (nf_ct_seq_adjust): it adds `before` up to a position and `after`
 // behind it, and the reverse to acknowledgements. There is one such step for each direction, so a message that
-// changes its length waits until the change before it was acknowledged.
+// changes its length waits until the change before it was acknowledged. Messages that come together share a step for
+// as long as what they grow by has room in one segment.
 //
 // A stream is read from its first byte, or from where a memo says that a message begins (StreamMemo), and never
 // from anywhere else. One that does not begin as SIP is not looked at again.
@@ -41,6 +42,14 @@ inline constexpr std::size_t kMostHeldSegments = 1024;
 inline constexpr std::size_t kMostEarlyBytes = 128 * 1024;
 inline constexpr std::size_t kMostUnacknowledged = 256 * 1024;
 
+/// What a segment that came with `length` bytes may grow to. Our MSS of 1300 (nft/sipnat.nft) leaves kMostGrowth of
+/// 1500 under the headers of IPv6 and TCP, and kLengthThatFits has room there under any: an IPv6 packet that does not
+/// fit is not fragmented on its way, and many fragments of IPv4 arrive nowhere. A longer one goes on without its end,
+/// which comes again. kLongestPayload is what netlink takes (netfilter::kMaxPacket) under any headers.
+inline constexpr std::int64_t kMostGrowth = 140;
+inline constexpr std::int64_t kLengthThatFits = 1400;
+inline constexpr std::int64_t kLongestPayload = 65400;
+
 /// A segment's name until its verdict.
 enum class SegmentId : std::uint64_t {};
 
@@ -64,7 +73,7 @@ enum class StreamEvent : std::uint8_t {
     too_long,  ///< a message over sip::kLargestMessage went on as it was
     late,      ///< a message that was not whole within kLongestHold went on as it was
     lost_track,  ///< begun before this process, or gone on without it, and no memo says where a message begins
-    refused,  ///< the kernel does not adjust its numbers
+    refused,  ///< the kernel does not adjust its numbers, or nobody could by so much
     over_limit,  ///< a segment over kMostHeldSegments, kMostEarlyBytes or kMostUnacknowledged was dropped
 };
 inline constexpr std::size_t kStreamEvents = static_cast<std::size_t>(StreamEvent::over_limit) + 1;

@@ -6,50 +6,12 @@
 
 #include <string>
 
-#include "stream_lab.h"
+#include "stream_talk.h"
 
 namespace sipnat::stream_lab {
 namespace {
 
 using std::chrono::milliseconds;
-constexpr auto kThere = FlowDirection::original;
-constexpr auto kBack = FlowDirection::reply;
-
-/// Grows by 8.
-std::string invite(const std::string& body = "c=10.0.0.2\r\n") {
-    return "INVITE sip:bob@example.com SIP/2.0\r\nContact: <sip:alice@10.0.0.2>\r\n"
-           "Content-Length: " +
-           std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-/// Shrinks by 5.
-std::string ok() {
-    return "SIP/2.0 200 OK\r\nContact: <sip:bob@198.51.100.20>\r\nContent-Length: 0\r\n\r\n";
-}
-/// As long afterwards.
-std::string options() {
-    return "OPTIONS sip:inside@example.com SIP/2.0\r\nContent-Length: 0\r\n\r\n";
-}
-/// Not edited.
-std::string info() {
-    return "INFO sip:bob@example.com SIP/2.0\r\nContent-Length: 5\r\n\r\nhello";
-}
-
-std::int64_t length(const std::string& text) {
-    return std::ssize(text);
-}
-
-struct Connected : Lab {
-    Connected() { connect(); }
-    Connected(SequenceNumber first, SequenceNumber second) : Lab(first, second) { connect(); }
-
-    /// Says it, in one segment.
-    void say(FlowDirection direction, const std::string& text, Fate fate = Fate::arrives) {
-        auto& says = from(direction).says;
-        const auto begin = length(says);
-        says += text;
-        send(direction, begin, length(says), fate);
-    }
-};
 
 TEST(Stream, AMessageInOneSegmentIsEdited) {
     Connected lab;
@@ -204,6 +166,30 @@ TEST(Stream, ItShrinksByMoreThanASegmentHolds) {
     EXPECT_TRUE(lab.finish(kThere));
     EXPECT_EQ(lab.heard(kThere), edited(ok()) + invite().substr(0, 60));
     EXPECT_EQ(lab.count(StreamEvent::lost_track), 0);
+}
+
+TEST(Stream, ItShrinksByMoreThanAnySegmentHolds) {
+    const auto said = "INFO sip:bob@example.com SIP/2.0\r\nl: 100\r\n\r\n" + std::string(100, '~');
+    for (std::int64_t size = 1; size <= length(said); ++size) {
+        Connected lab;
+        lab.from(kThere).says = said;
+        lab.send(kThere, 0, 1);
+        EXPECT_TRUE(lab.finish(kThere, size)) << size;
+        EXPECT_EQ(lab.heard(kThere), edited(said));
+        EXPECT_EQ(lab.count(StreamEvent::late), 0);
+    }
+}
+
+TEST(Stream, ItShrinksByMoreThanOfItComesAgain) {
+    Connected lab;
+    lab.say(kThere, ok());
+    lab.say(kThere, ok());
+    lab.wait(milliseconds(1000));
+    lab.acknowledge(kThere);
+    lab.send(kThere, length(ok()), length(ok()) + 1);
+    EXPECT_EQ(lab.shifts.size(), 2U);
+    EXPECT_TRUE(lab.finish(kThere));
+    EXPECT_EQ(lab.heard(kThere), edited(ok() + ok()));
 }
 
 TEST(Stream, ASegmentBehindAGapWaits) {
@@ -392,6 +378,21 @@ TEST(Stream, AProbeIsTakenWhileItsMessageIsHeld) {
     EXPECT_EQ(lab.heard(kThere), edited(invite()));
 }
 
+TEST(Stream, AProbeBehindWhatWaitsIsNone) {
+    Connected lab;
+    lab.say(kThere, invite());
+    lab.say(kThere, invite());
+    lab.wait(milliseconds(1000));
+    TcpSegment closing;  // the window, from before the first message came
+    closing.sequence = lab.from(kBack).first;
+    closing.ack = true;
+    closing.acknowledged = lab.from(kThere).first;
+    (void)lab.stream.take(kBack, closing, static_cast<SegmentId>(999), lab.now, lab);
+    lab.say(kThere, "\n");
+    EXPECT_TRUE(lab.finish(kThere));
+    EXPECT_EQ(lab.heard(kThere), edited(invite() + invite()) + "\n");
+}
+
 TEST(Stream, WhereTheKernelRefusesNothingIsLost) {
     Connected lab;
     lab.refuses_shifts = true;
@@ -414,114 +415,6 @@ TEST(Stream, NumbersWrap) {
     EXPECT_EQ(lab.from(kBack).acknowledged, 20 * length(ok()));
     EXPECT_EQ(lab.heard(kThere), edited(lab.from(kThere).says));
     EXPECT_EQ(lab.heard(kBack), edited(lab.from(kBack).says));
-}
-
-// --- limits ---------------------------------------------------------------------------------------
-
-TEST(Stream, HoldsSoManySegmentsAndNotMore) {
-    Connected lab;
-    lab.from(kThere).says = invite(std::string(2000, 'b'));
-    for (std::int64_t at = 0; at <= static_cast<std::int64_t>(kMostHeldSegments); ++at)
-        lab.send(kThere, at, at + 1);
-    EXPECT_EQ(lab.held(), kMostHeldSegments);
-    EXPECT_EQ(lab.count(StreamEvent::over_limit), 1);
-}
-
-TEST(Stream, HoldsSoManyBytesBehindAGapAndNotMore) {
-    Connected lab;
-    lab.from(kThere).says = std::string(kMostEarlyBytes + 2000, 'x');
-    for (std::int64_t at = 1; at < static_cast<std::int64_t>(kMostEarlyBytes + 1000); at += 1000)
-        lab.send(kThere, at, at + 1000);
-    EXPECT_LE(lab.stream.kept_bytes(), kMostEarlyBytes);
-    EXPECT_GT(lab.count(StreamEvent::over_limit), 0);
-}
-
-TEST(Stream, KeepsSoMuchThatIsNotAcknowledgedAndNotMore) {
-    Connected lab;
-    for (std::size_t bytes = 0; bytes < 2 * kMostUnacknowledged; bytes += 8000)
-        lab.say(kThere, std::string(8000, '\n'));
-    EXPECT_LE(lab.stream.kept_bytes(), kMostUnacknowledged + kMostEarlyBytes);
-    EXPECT_GT(lab.count(StreamEvent::over_limit), 0);
-    EXPECT_TRUE(lab.finish(kThere, 8000));
-    EXPECT_EQ(lab.heard(kThere).size(), lab.from(kThere).says.size());
-}
-
-// --- another process ------------------------------------------------------------------------------
-
-TEST(StreamMemo, ANewProcessGoesOnAtTheNextMessage) {
-    Connected lab;
-    lab.say(kThere, invite());
-    lab.say(kBack, ok());
-    lab.acknowledge(kThere);
-    lab.acknowledge(kBack);
-    lab.restart();
-    lab.say(kThere, invite());
-    lab.say(kBack, ok());
-    EXPECT_EQ(lab.heard(kThere), edited(invite() + invite()));
-    EXPECT_EQ(lab.heard(kBack), edited(ok() + ok()));
-}
-
-TEST(StreamMemo, BeforeTheFirstMessageToo) {
-    Connected lab;
-    lab.restart();
-    lab.say(kThere, invite());
-    EXPECT_EQ(lab.heard(kThere), edited(invite()));
-}
-
-TEST(StreamMemo, AMessageThatWasHeldComesAgain) {
-    Connected lab;
-    lab.say(kThere, info());
-    lab.from(kThere).says += invite();
-    lab.send(kThere, length(info()), length(info()) + 30);
-    lab.restart();
-    EXPECT_TRUE(lab.finish(kThere, 60));
-    EXPECT_EQ(lab.heard(kThere), info() + edited(invite()));
-}
-
-TEST(StreamMemo, AMessageThatDidNotArriveIsEditedAlike) {
-    Connected lab;
-    lab.say(kThere, info());
-    lab.acknowledge(kThere);
-    lab.say(kThere, invite(), Fate::lost_behind);
-    lab.restart();
-    lab.send(kThere, length(info()), length(info()) + length(invite()));
-    EXPECT_TRUE(lab.finish(kThere));
-    EXPECT_EQ(lab.heard(kThere), info() + edited(invite()));
-    EXPECT_EQ(lab.asked.size(), 3U);
-    EXPECT_EQ(lab.shifts.back(), (SequenceShift{lab.from(kThere).first + length(info()), 0, 8}))
-        << "as before";
-}
-
-TEST(StreamMemo, AStreamThatWentOnWithoutUsIsNotLookedAt) {
-    Connected lab;
-    lab.say(kThere, invite());
-    lab.acknowledge(kThere);
-    lab.restart();
-    auto& sender = lab.from(kThere);
-    const auto missed = length(sender.says);
-    sender.says += info();
-    lab.from(kBack).receive(missed + lab.kernel[0].after, info(), false);
-    lab.acknowledge(kThere);
-    lab.say(kThere, invite());
-    EXPECT_TRUE(lab.finish(kThere));
-    EXPECT_EQ(lab.heard(kThere), edited(invite()) + info() + invite());
-    EXPECT_EQ(lab.count(StreamEvent::lost_track), 1);
-}
-
-TEST(StreamMemo, EvenIfTheReceiverSaysNothing) {
-    Connected lab;
-    lab.say(kThere, invite());
-    lab.acknowledge(kThere);
-    lab.restart();
-    auto& sender = lab.from(kThere);
-    sender.says += info() + invite();
-    lab.from(kBack).receive(length(invite()) + lab.kernel[0].after, info(), false);
-    const auto begin = length(invite() + info());
-    lab.send(kThere, begin, length(sender.says));
-    EXPECT_EQ(lab.held(), 1U);
-    lab.wait(milliseconds(1000));
-    lab.send(kThere, begin, length(sender.says));
-    EXPECT_EQ(lab.heard(kThere), edited(invite()) + info() + invite());
 }
 
 TEST(Stream, AnAcknowledgementOfWhatNobodySentIsPassedOver) {
@@ -570,24 +463,34 @@ TEST(Stream, UrgentDataEndsTheReading) {
     EXPECT_EQ(lab.count(StreamEvent::broken), 1);
 }
 
-TEST(StreamMemo, WithoutOneNothingIsLookedAt) {
-    Lab lab;
-    lab.stream = Stream(StreamMemo{}, {});
-    lab.from(kThere).says = invite();
-    lab.send(kThere, 0, length(invite()));
-    EXPECT_EQ(lab.heard(kThere), invite());
-    EXPECT_TRUE(lab.asked.empty());
-    EXPECT_TRUE(lab.stream.is_done());
-    EXPECT_EQ(lab.count(StreamEvent::lost_track), 1);
+// --- limits ---------------------------------------------------------------------------------------
+
+TEST(Stream, HoldsSoManySegmentsAndNotMore) {
+    Connected lab;
+    lab.from(kThere).says = invite(std::string(2000, 'b'));
+    for (std::int64_t at = 0; at <= static_cast<std::int64_t>(kMostHeldSegments); ++at)
+        lab.send(kThere, at, at + 1);
+    EXPECT_EQ(lab.held(), kMostHeldSegments);
+    EXPECT_EQ(lab.count(StreamEvent::over_limit), 1);
 }
 
-TEST(StreamMemo, OfAStreamThatIsNotSipSaysSo) {
+TEST(Stream, HoldsSoManyBytesBehindAGapAndNotMore) {
     Connected lab;
-    lab.say(kThere, "GET / HTTP/1.1\r\n\r\n");
-    lab.restart();
-    lab.say(kThere, invite());
-    EXPECT_TRUE(lab.asked.empty());
-    EXPECT_EQ(lab.heard(kThere), "GET / HTTP/1.1\r\n\r\n" + invite());
+    lab.from(kThere).says = std::string(kMostEarlyBytes + 2000, 'x');
+    for (std::int64_t at = 1; at < static_cast<std::int64_t>(kMostEarlyBytes + 1000); at += 1000)
+        lab.send(kThere, at, at + 1000);
+    EXPECT_LE(lab.stream.kept_bytes(), kMostEarlyBytes);
+    EXPECT_GT(lab.count(StreamEvent::over_limit), 0);
+}
+
+TEST(Stream, KeepsSoMuchThatIsNotAcknowledgedAndNotMore) {
+    Connected lab;
+    for (std::size_t bytes = 0; bytes < 2 * kMostUnacknowledged; bytes += 8000)
+        lab.say(kThere, std::string(8000, '\n'));
+    EXPECT_LE(lab.stream.kept_bytes(), kMostUnacknowledged + kMostEarlyBytes);
+    EXPECT_GT(lab.count(StreamEvent::over_limit), 0);
+    EXPECT_TRUE(lab.finish(kThere, 8000));
+    EXPECT_EQ(lab.heard(kThere).size(), lab.from(kThere).says.size());
 }
 
 }  // namespace
