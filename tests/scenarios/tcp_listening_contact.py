@@ -4,7 +4,8 @@ connects to it when it has a call for it.
     connects from  192.168.77.2:any  ─── 203.0.113.1:any      registers, and may be closed
     listens on     192.168.77.2:5062 ─── a port of its own outside, only for its registrar
 
-Calls come in with sound while the first connection is open, when it has been closed, and after sipnatd was killed. Nobody but the
+Calls come in with sound while the first connection is open, when it has been closed, and after sipnatd was killed, over the
+connection that was there and over another one. Nobody but the
 registrar gets in, and when the registration is over nobody does.
 """
 
@@ -42,15 +43,18 @@ def run(lab):
         first = phone.connections[0]
         first.close()
         registrar.connection(seen.source).wait_ended()
-        call_in(net.gateway, registrar, phone, media, contact, ends=phone)
-        # Out, over the connection that the registrar opened or one that the phone opens.
+        # Out, over a connection that the phone opens.
         call = AudioCall(phone, media[0], registrar, media[1])
         call.talk()
         call.hang_up(by=registrar)
+        call_in(net.gateway, registrar, phone, media, contact, ends=phone)
 
         net.gateway.kill()
         net.gateway.release()
         net.gateway.start()
+        opened = len(registrar.connections)
+        call_in(net.gateway, registrar, phone, media, contact, ends=registrar)
+        assert len(registrar.connections) == opened, "the connection that the registrar had is not used any more"
         for connection in phone.connections:
             connection.close()
         for connection in registrar.connections:
