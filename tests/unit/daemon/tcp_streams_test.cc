@@ -106,7 +106,8 @@ TEST_F(TcpStreamsTest, OneThatIsNotEditedPassesAsItCame) {
 TEST_F(TcpStreamsTest, OneThatWouldFitNoPacketPassesAsItCameAndIsCounted) {
     auto phone = connected();
     edit = [](std::string_view) { return std::string(70000, 'x'); };
-    EXPECT_EQ(verdict(say(phone, kThere, kInfo)).way, Way::pass);
+    EXPECT_EQ(verdict(say(phone, kThere, kInfo)).way, Way::drop);
+    EXPECT_EQ(verdict(say_again(phone, kThere, kInfo)).way, Way::pass);
     EXPECT_EQ(streams.count(StreamEvent::refused), 1U);
     EXPECT_THAT(world.shifts, IsEmpty());
 }
