@@ -441,7 +441,7 @@ void Daemon::look_for_lost_addresses(Time now) {
 void Daemon::heed_ended_flows(Time now) {
     auto news = events_.ended_flows.read();
     std::erase_if(news.ended, [this](const FlowTuples& flow) {
-        return flow.original.transport == Transport::tcp && wiring_.flows->is_there(flow);
+        return streams_.knows(flow.original) && wiring_.flows->is_there(flow);
     });
     QueueVerdicts verdicts(*this);
     for (const auto& flow : news.ended)
@@ -449,6 +449,7 @@ void Daemon::heed_ended_flows(Time now) {
     engine_.note_ended(news.ended);
     if (news.lost) {
         engine_.doubt_connections();
+        streams_.prune();
         for (const auto& binding : engine_.bindings()) {
             if (binding.inside != binding.outside) news.ended.push_back(binding.flow);
         }

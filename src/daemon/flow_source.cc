@@ -115,7 +115,7 @@ FoundFlow QueueFlows::find(const netfilter::QueuedPacket& queued, const PacketVi
         standing = FlowStanding::helped;
     }
     return {KnownFlow{queued.flow->tuples, queued.direction, standing, queued.flow->mark,
-                      gateway_end_of(queued)},
+                      gateway_end_of(queued), queued.flow->tcp_state},
             ""};
 }
 

@@ -25,6 +25,7 @@ struct KnownFlow {
     FlowStanding standing = FlowStanding::helped;
     std::uint32_t mark = 0;
     GatewayEnd gateway = GatewayEnd::none;
+    TcpState tcp_state = TcpState::none;  ///< with this packet
 };
 
 struct FoundFlow {

@@ -154,14 +154,16 @@ FoundFlow MapFlows::connection(const FlowEntry& entry, const Tuple& packet,
         return {};
     }
     const bool is_answer = segment.syn && segment.ack && packet == entry.tuples.reply;
-    if (is_answer && entry.tcp_state == TcpState::syn_received) {
+    // Numbers that are adjusted before anything was sent are somebody else's affair (SYNPROXY).
+    const bool is_plain = entry.shifts == SequenceShifts{};
+    if (is_answer && is_plain && entry.tcp_state == TcpState::syn_received) {
         auto made = kernel_->make_anew(entry);
         if (!made) return failed(made.error());
     }
     return {
         KnownFlow{entry.tuples,
                   packet == entry.tuples.original ? FlowDirection::original : FlowDirection::reply,
-                  FlowStanding::helped, entry.mark},
+                  FlowStanding::helped, entry.mark, GatewayEnd::none, entry.tcp_state},
         ""};
 }
 

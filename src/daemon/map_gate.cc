@@ -115,16 +115,8 @@ std::vector<NatElement> signalling_elements(const Hole& hole, const std::string&
     const auto& inside = hole.inside;
     const auto& outside = hole.outside;
     if (!is_udp(hole)) {
-        const NatElement in{hole.from ? NatSet::contacts_tcp : NatSet::in_tcp,
-                            outside,
-                            inside,
-                            hole.from,
-                            "",
-                            kMediaElementLife};
-        if (hole.shares_port) return {in};
-        return {
-            in,
-            {NatSet::signalling_tcp, outside, std::nullopt, std::nullopt, "", kMediaElementLife}};
+        const auto in = hole.from ? NatSet::contacts_tcp : NatSet::in_tcp;
+        return {{in, outside, inside, hole.from, "", kMediaElementLife}};
     }
     const auto in = inbound_element(inside, outside, hole.from, NatSet::contacts);
     if (hole.shares_port) return {in};
@@ -137,11 +129,19 @@ NatElement media_guard(const Endpoint& outside) {
     return {NatSet::media, outside, std::nullopt, std::nullopt, "", kMediaElementLife};
 }
 
+NatElement queued_endpoint(const Endpoint& outside) {
+    return {NatSet::signalling_tcp, outside, std::nullopt, std::nullopt, "", kMediaElementLife};
+}
+
 NatElement resting_guard(const Endpoint& outside) {
     return {NatSet::media, outside, std::nullopt, std::nullopt, "", kRest};
 }
 
 namespace {
+
+NatElement guard(const Hole& hole) {
+    return is_udp(hole) ? media_guard(hole.outside) : queued_endpoint(hole.outside);
+}
 
 std::vector<NatElement> elements_of(const Hole& hole, const std::string& interface) {
     return is_signalling(hole) ? signalling_elements(hole, interface)
@@ -180,10 +180,10 @@ KernelAnswer MapGate::open_holes(const Decision& decision, std::uint32_t /*mark*
         if (way == nullptr) {
             return {Kind::refused, {}, hole.outside.address.text() + " is in no [[outside]]"};
         }
-        if (is_udp(hole) && !hole.shares_port) {
+        if (!hole.shares_port) {
             // One that rests from an earlier call loses its lifetime.
-            changes.remove.push_back(media_guard(hole.outside));
-            changes.add.push_back(media_guard(hole.outside));
+            changes.remove.push_back(guard(hole));
+            changes.add.push_back(guard(hole));
         }
         std::ranges::move(elements_of(hole, way->interface), std::back_inserter(changes.add));
     }
@@ -341,6 +341,8 @@ std::vector<NatElement> MapGate::all(const MediaTable& media) const {
         if (is_udp) {
             elements.push_back(mapping.uses.empty() ? resting_guard(mapping.outside)
                                                     : media_guard(mapping.outside));
+        } else {
+            elements.push_back(queued_endpoint(mapping.outside));
         }
         bool shares_port = false;
         for (const auto& use : mapping.uses) {
@@ -398,7 +400,8 @@ Result<void> MapGate::replace(const std::vector<NatElement>& wanted) {
             const bool stays =
                 std::ranges::any_of(alike,
                                     [&](const auto* one) { return are_alike(*one, element); }) ||
-                (is_inbound(set) && signalling_->is_left(element.key));
+                (is_inbound(set) && signalling_->is_left(element.key)) ||
+                set == NatSet::signalling_tcp;  // connections may be left
             if (!stays) stale.remove.push_back(std::move(element));
         }
     }

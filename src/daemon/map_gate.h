@@ -37,6 +37,9 @@ static_assert(kMediaElementLife > kLongestSilence);
                                                                      const std::string& interface);
 /// The guard of its port, while it is open or, with a lifetime, while it rests.
 [[nodiscard]] netfilter::NatElement media_guard(const Endpoint& outside);
+/// Connections that came in there are looked at. It stays when the port is closed, for as long as it lives, since they
+/// may be up: alone it lets nobody in.
+[[nodiscard]] netfilter::NatElement queued_endpoint(const Endpoint& outside);
 [[nodiscard]] netfilter::NatElement resting_guard(const Endpoint& outside);
 
 /// What the kernel is asked and told; another one in tests. As in kernel_checks.h and nat_maps.h.

@@ -23,6 +23,11 @@ class KernelSocket : public StreamKernel {
     netfilter::Conntrack conntrack_;
 };
 
+/// A connection that has ended may be followed by another one; conntrack believes in that with its answer.
+bool expects_first(TcpState state) {
+    return state == TcpState::syn_sent || state == TcpState::time_wait || state == TcpState::close;
+}
+
 }  // namespace
 
 /// What a stream asks for, on behalf of one connection.
@@ -93,15 +98,30 @@ Result<TcpStreams> TcpStreams::open() {
 
 void TcpStreams::take(const netfilter::QueuedPacket& queued, const PacketView& view,
                       const KnownFlow& flow, const Turn& turn) {
-    const auto at = find(queued, flow, turn);
+    const auto segment = read_segment(queued.packet, view);
+    const auto at = find(queued, flow, segment, turn);
     auto& connection = *at;
+    if (!segment.syn) open(at);
+    if (segment.syn && segment.ack) connection.answer = segment.sequence;
     const auto id = static_cast<SegmentId>(++last_id_);
     connection.held.emplace(id, Held{queued.id, {queued.packet.begin(), queued.packet.end()}});
+    if (connection.is_over) {
+        carry_out(connection, {{id, SegmentVerdict::Kind::pass, {}}}, turn);
+        return;
+    }
     Host host(*this, connection, turn);
-    const auto verdicts = connection.stream.take(flow.direction, read_segment(queued.packet, view),
-                                                 id, turn.now, host);
+    const auto verdicts = connection.stream.take(flow.direction, segment, id, turn.now, host);
     carry_out(connection, verdicts, turn);
+    connection.is_over =
+        connection.stream.is_done() && connection.held.empty() && !segment.payload.empty();
     forget_some(at, turn.verdicts);
+}
+
+void TcpStreams::open(Connections::iterator at) {
+    if (at->is_open) return;
+    at->is_open = true;
+    streams_.splice(streams_.begin(), opening_, at);
+    ++of_host_[at->flow.tuples.original.source.address];
 }
 
 /// Nobody has to see its packets any more: its helper may go, with what hangs on it. Its numbers have to be adjusted
@@ -115,6 +135,8 @@ bool TcpStreams::needs_nothing(const Connection& connection) {
 
 /// Those that were silent for longest.
 void TcpStreams::forget_some(Connections::iterator present, Verdicts& verdicts) {
+    if (opening_.size() > kMostOpening) erase(std::prev(opening_.end()), verdicts);
+    if (!present->is_open) return;
     const auto& host = present->flow.tuples.original.source.address;
     if (of_host_.at(host) > kMostOfAHost) {
         const auto is_its = [&](const Connection& one) {
@@ -144,25 +166,52 @@ void TcpStreams::forget(Connections::iterator at, Verdicts& verdicts) {
 
 /// The connection, in front of all others.
 TcpStreams::Connections::iterator TcpStreams::find(const netfilter::QueuedPacket& queued,
-                                                   const KnownFlow& flow, const Turn& turn) {
+                                                   const KnownFlow& flow, const TcpSegment& segment,
+                                                   const Turn& turn) {
     const auto& name = flow.tuples.original;
-    const bool is_first = flow.standing == FlowStanding::first;
     const auto known = by_flow_.find(name);
-    if (known != by_flow_.end()) {
-        if (!is_first) {
-            streams_.splice(streams_.begin(), streams_, known->second);
-            known->second->flow = flow;
-            return known->second;
+    const bool is_known = known != by_flow_.end();
+    const bool is_first = flow.standing == FlowStanding::first ||
+                          (segment.syn && !segment.ack && expects_first(flow.tcp_state));
+    // To a SYN that was not seen. It is another one if it has another number: both may come again.
+    const bool is_answer =
+        segment.syn && segment.ack && flow.tcp_state == TcpState::syn_received &&
+        (!is_known || (known->second->answer && *known->second->answer != segment.sequence));
+    const bool is_new = is_first || is_answer;
+    if (is_known) {
+        if (!is_new) {
+            const auto at = known->second;
+            if (at->is_open) streams_.splice(streams_.begin(), streams_, at);
+            at->flow = flow;
+            return at;
         }
         erase(known->second, turn.verdicts);  // an earlier connection between the same ends
     }
-    auto& connection = streams_.emplace_front(Connection{flow, Stream{}});
-    by_flow_[name] = streams_.begin();
-    ++of_host_[name.source.address];
+    auto& connection = opening_.emplace_front(Connection{flow, Stream{}});
+    by_flow_[name] = opening_.begin();
     connection.has_helper = queued.flow && !queued.flow->expected;
-    if (!is_first) resume(connection, queued);
-    recalled_.erase(name);
-    return streams_.begin();
+    if (is_new) {
+        take_back_shifts(connection, queued, turn);
+        if (recalled_.erase(name) != 0) changes_[name] = std::nullopt;
+    } else {
+        resume(connection, queued);
+        recalled_.erase(name);
+    }
+    return opening_.begin();
+}
+
+/// An entry is used again for the next connection between its ends if the one before was reset by who did not open it
+/// (nf_conntrack_tcp_packet), with all that is in it.
+void TcpStreams::take_back_shifts(const Connection& connection,
+                                  const netfilter::QueuedPacket& queued, const Turn& turn) {
+    const auto& name = connection.flow.tuples.original;
+    const auto& flow = connection.flow;
+    if (flow.standing == FlowStanding::first) return;
+    const auto entry = queued.flow ? Result<FlowEntry>(*queued.flow) : kernel_->find(name);
+    if (!entry || entry->shifts == SequenceShifts{}) return;
+    const auto memo = connection.has_helper ? std::optional(StreamMemo{}) : std::nullopt;
+    const auto done = kernel_->shift(name, {}, memo);
+    if (!done) turn.complain(done.error().text());
 }
 
 /// One that was followed before, by this process or another.
@@ -189,6 +238,16 @@ void TcpStreams::note_ended(const Tuple& flow, const Turn& turn) {
 void TcpStreams::restore(std::span<const SavedStream> streams) {
     for (const auto& [flow, memo] : streams) {
         if (kernel_->find(flow)) recalled_[flow] = memo;
+    }
+}
+
+void TcpStreams::prune() {
+    for (const auto& [flow, memo] : std::exchange(recalled_, {})) {
+        if (kernel_->find(flow)) {
+            recalled_[flow] = memo;
+        } else {
+            changes_[flow] = std::nullopt;
+        }
     }
 }
 
@@ -258,9 +317,7 @@ void TcpStreams::answer(const Held& held, const SegmentVerdict& verdict, FlowCha
 }
 
 void TcpStreams::note_state(Connection& connection) {
-    // What is not answered yet may be a scan.
-    const bool is_on_file =
-        !connection.has_helper && connection.flow.standing != FlowStanding::first;
+    const bool is_on_file = !connection.has_helper && connection.is_open && !connection.is_over;
     if (const auto memo = connection.stream.memo(); is_on_file && memo != connection.stored) {
         connection.stored = memo;
         changes_[connection.flow.tuples.original] = memo;
@@ -299,6 +356,10 @@ void TcpStreams::erase(Connections::iterator at, Verdicts& verdicts) {
     if (!at->has_helper && at->stored != StreamMemo{}) changes_[name] = std::nullopt;
     kept_ -= at->kept;
     by_flow_.erase(name);
+    if (!at->is_open) {
+        opening_.erase(at);
+        return;
+    }
     const auto host = of_host_.find(name.source.address);
     if (--host->second == 0) of_host_.erase(host);
     streams_.erase(at);

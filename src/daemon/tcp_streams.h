@@ -58,6 +58,9 @@ class TcpStreams {
     static constexpr std::size_t kMostStreams = 8192;
     /// Those that one host opened: of more its own is.
     static constexpr std::size_t kMostOfAHost = 1024;
+    /// Those of which no more than the handshake was seen. They are counted by themselves, so that a scan takes the
+    /// place of none that speaks.
+    static constexpr std::size_t kMostOpening = 1024;
     /// Bytes that all of them keep.
     static constexpr std::size_t kMostBytes = std::size_t{128} << 20U;
 
@@ -84,18 +87,23 @@ class TcpStreams {
     /// What time made due: call it at next_due() or later.
     void expire(const Turn& turn);
     [[nodiscard]] std::optional<Time> next_due() const;
+    [[nodiscard]] bool knows(const Tuple& flow) const {
+        return by_flow_.contains(flow) || recalled_.contains(flow);
+    }
     /// Conntrack knows this flow (original tuple) no more.
     void note_ended(const Tuple& flow, const Turn& turn);
 
     /// Of a state file: those whose flows are no more are left out.
     void restore(std::span<const SavedStream> streams);
+    /// News of what ended were lost: places on file whose flows are no more are forgotten.
+    void prune();
     /// Adds all that has to be on file.
     void save(SavedState& state) const;
     [[nodiscard]] bool has_changes() const { return !changes_.empty(); }
     /// Adds what has changed since this was asked last.
     void take_changes(SavedState& state);
 
-    [[nodiscard]] std::size_t size() const { return streams_.size(); }
+    [[nodiscard]] std::size_t size() const { return by_flow_.size(); }
     /// Connections that were over a limit. What is held of them was dropped.
     [[nodiscard]] std::uint64_t forgotten() const { return forgotten_; }
     [[nodiscard]] std::uint64_t count(StreamEvent event) const {
@@ -115,7 +123,10 @@ class TcpStreams {
         /// Its entry takes a memo, and loses its helper if it is told to: not one that an expectation made
         /// (ctnetlink_change_helper), and none without a helper.
         bool has_helper = false;
-        bool was_edited = false;  ///< expectations may hang on it
+        bool was_edited = false;                 ///< expectations may hang on it
+        bool is_open = false;                    ///< more than the handshake was seen
+        bool is_over = false;                    ///< nothing is looked at any more
+        std::optional<SequenceNumber> answer{};  ///< of the SYN that answered the first one
         std::map<SegmentId, Held> held{};
         std::size_t kept = 0;
         std::optional<Time> due{};
@@ -124,7 +135,11 @@ class TcpStreams {
     class Host;
 
     [[nodiscard]] Connections::iterator find(const netfilter::QueuedPacket& queued,
-                                             const KnownFlow& flow, const Turn& turn);
+                                             const KnownFlow& flow, const TcpSegment& segment,
+                                             const Turn& turn);
+    void open(Connections::iterator at);
+    void take_back_shifts(const Connection& connection, const netfilter::QueuedPacket& queued,
+                          const Turn& turn);
     void resume(Connection& connection, const netfilter::QueuedPacket& queued);
     void carry_out(Connection& connection, const std::vector<SegmentVerdict>& verdicts,
                    const Turn& turn);
@@ -137,7 +152,8 @@ class TcpStreams {
     void erase(Connections::iterator at, Verdicts& verdicts);
 
     std::unique_ptr<StreamKernel> kernel_;
-    Connections streams_;  // the one that spoke last in front
+    Connections streams_;  // open ones; the one that spoke last in front
+    Connections opening_;  // the newest in front
     std::unordered_map<Tuple, Connections::iterator> by_flow_;
     std::set<std::pair<Time, Tuple>> due_;
     std::unordered_map<IpAddress, std::size_t> of_host_;

@@ -90,6 +90,10 @@ def received(net, attacker, stream):
     return stream
 
 
+def open_now(net):
+    return net.gateway.expectations() or [*net.gateway.open_signalling(), *net.gateway.open_media()]
+
+
 def answer(net, attacker, arrived):
     """The attacker grants a registration that it finds: with that the kernel's helper opens the Contact."""
     request = Message.parse(arrived[:arrived.index(b"\r\n\r\n") + 4])
@@ -100,7 +104,7 @@ def answer(net, attacker, arrived):
 
 def end(attacker, victim, net=None):
     """Returns what is open now."""
-    opened = net.gateway.expectations() if net else []
+    opened = open_now(net) if net else []
     victim.close()
     attacker.close()
     return opened
@@ -133,7 +137,7 @@ def over_udp(begin):
         data, source = attacker.recvfrom(65536)
         assert data == datagram, f"the datagram was changed: {data[FRAGMENT - 8:]!r}"
         attacker.sendto(b"\x01\x13" + datagram[2:20], source)
-        opened = net.gateway.expectations()
+        opened = open_now(net)
         victim.close()
         attacker.close()
         return opened

@@ -87,7 +87,6 @@ struct Counters {
     std::uint64_t holes_closed = 0;
 };
 
-/// What has to outlive the process, of some calls or of all: see state_file in daemon/.
 /// Where a TCP connection is, whose entry has no place for that. The daemon's: the engine knows nothing of it.
 struct SavedStream {
     Tuple flow;  ///< original
@@ -96,6 +95,7 @@ struct SavedStream {
     bool operator==(const SavedStream&) const = default;
 };
 
+/// What has to outlive the process, of some calls or of all: see state_file in daemon/.
 struct SavedState {
     struct SavedMapping {
         MediaKey key;

@@ -72,7 +72,10 @@ using StreamMemo = std::array<std::uint8_t, 32>;
 /// How far a TCP flow is; values are enum tcp_conntrack's, of which these are the ones that matter.
 enum class TcpState : std::uint8_t {
     none = 0,          ///< or not TCP
+    syn_sent = 1,
     syn_received = 2,  ///< the SYN has been answered, and nothing came after that
+    time_wait = 7,
+    close = 8,  ///< reset
 };
 
 /// A conntrack entry as far as sipnat looks at it.

@@ -235,6 +235,13 @@ TEST_F(MapConnections, TheAnswerMakesTheEntryAnewWhileNothingWasSent) {
     EXPECT_THAT(kernel->made_anew, IsEmpty());
 }
 
+TEST_F(MapConnections, OneWhoseNumbersAreAdjustedAlreadyIsNotMadeAnew) {
+    know(kThere, kBack, TcpState::syn_received);
+    kernel->entries[0].shifts[0].after = -5;
+    EXPECT_TRUE(flows.find_connection(kBack, kAnswer).flow);
+    EXPECT_THAT(kernel->made_anew, IsEmpty());
+}
+
 TEST_F(MapConnections, OneThroughAPortForwardToo) {
     const auto there = tcp("203.0.113.11:40000", "203.0.113.1:5060");
     know(there, tcp("192.168.77.2:5062", "203.0.113.11:40000"), TcpState::syn_received);

@@ -312,7 +312,10 @@ TEST_F(MapGateTest, AContactOverTcpHasMapsOfItsOwn) {
     ASSERT_TRUE(gate.close_holes(std::array{anybody}));
     EXPECT_TRUE(kernel->has({registrar, queued})) << "the other one has the port";
     ASSERT_TRUE(gate.close_holes(std::array{contact}));
-    EXPECT_THAT(kernel->maps.elements(), IsEmpty());
+    EXPECT_TRUE(kernel->has({queued})) << "who is connected is still looked at";
+    EXPECT_EQ(kernel->maps.elements().size(), 1U);
+    EXPECT_THAT(gate.take_over(media, Knowledge::all_calls), IsEmpty());
+    EXPECT_EQ(kernel->maps.elements().size(), 1U);
 }
 
 TEST_F(MapGateTest, AContactOverTcpComesBackWithTheTable) {

@@ -178,14 +178,23 @@ class TcpStreamsLab : public testing::Test {
     }
     /// SYN and SYN-ACK.
     void connect(Line& line) {
+        ask(line);
+        answer(line);
+        say_early(line, kThere, "");
+    }
+    std::uint32_t ask(Line& line, FlowStanding standing = FlowStanding::first,
+                      TcpState state = TcpState::none) {
         TcpSegment segment;
         segment.syn = true;
         segment.sequence = line.next[0] + -1;
-        take(line, kThere, segment, FlowStanding::first);
-        segment.ack = true;
+        return take(line, kThere, segment, standing, state);
+    }
+    std::uint32_t answer(Line& line, TcpState state = TcpState::syn_received) {
+        TcpSegment segment;
+        segment.syn = segment.ack = true;
         segment.sequence = line.next[1] + -1;
         segment.acknowledged = line.next[0];
-        take(line, kBack, segment);
+        return take(line, kBack, segment, FlowStanding::helped, state);
     }
     /// `ahead` bytes before its turn, which it does not take.
     std::uint32_t say_early(const Line& line, FlowDirection direction, std::string_view text,
@@ -217,7 +226,8 @@ class TcpStreamsLab : public testing::Test {
         return say(line, opposite(direction), "");
     }
     std::uint32_t take(const Line& line, FlowDirection direction, const TcpSegment& segment,
-                       FlowStanding standing = FlowStanding::helped) {
+                       FlowStanding standing = FlowStanding::helped,
+                       TcpState state = TcpState::none) {
         const auto packet =
             packet_of(direction == kThere ? line.flow.original : line.flow.reply, segment);
         netfilter::QueuedPacket queued;
@@ -228,7 +238,9 @@ class TcpStreamsLab : public testing::Test {
         if (line.kind != Kind::mapped) queued.flow = world.entries.at(line.flow.original);
         world.flow_of[last_id_] = line.flow.original;
         const auto view = PacketView::parse(packet).value();
-        streams.take(queued, view, KnownFlow{line.flow, direction, standing, kMark}, turn());
+        streams.take(queued, view,
+                     KnownFlow{line.flow, direction, standing, kMark, GatewayEnd::none, state},
+                     turn());
         return last_id_;
     }
     TcpStreams::Turn turn() {

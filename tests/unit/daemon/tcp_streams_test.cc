@@ -289,6 +289,85 @@ TEST_F(TcpStreamsTest, AFirstPacketBeginsAnewWhateverIsOnFile) {
     EXPECT_EQ(world.file, saved());
 }
 
+TEST_F(TcpStreamsTest, AnEntryThatIsUsedAgainAdjustsNothingOfTheConnectionBefore) {
+    for (const auto kind : {Kind::helped, Kind::expected, Kind::mapped}) {
+        auto phone = connected(kind);
+        say(phone, kThere, kInvite);
+        acknowledge(phone, kThere);
+        auto next = phone;
+        next.next = next.acknowledged = {SequenceNumber{70000}, SequenceNumber{80000}};
+        world.shifts.clear();
+        ask(next, FlowStanding::helped, TcpState::close);
+        ASSERT_THAT(world.shifts, SizeIs(1));
+        EXPECT_EQ(world.shifts[0].shifts, SequenceShifts{});
+        EXPECT_EQ(world.shifts[0].memo.has_value(), kind == Kind::helped);
+        answer(next);
+        say_early(next, kThere, "");
+        EXPECT_EQ(verdict(say(next, kThere, kInvite)).payload, edited(kInvite));
+        EXPECT_EQ(world.shifts.back().shifts[0], (SequenceShift{SequenceNumber{70000}, 0, 4}));
+        streams.note_ended(next.flow.original, turn());
+    }
+}
+
+TEST_F(TcpStreamsTest, AnAnswerToAFirstPacketThatWasNotSeenBeginsAnew) {
+    auto phone = line(Kind::mapped);
+    for (const auto first : {1000U, 70000U}) {
+        phone.next = phone.acknowledged = {SequenceNumber{first}, SequenceNumber{first + 1000}};
+        answer(phone);
+        answer(phone);  // again
+        EXPECT_EQ(verdict(say(phone, kThere, kInvite)).payload, edited(kInvite)) << first;
+        acknowledge(phone, kThere);
+    }
+    EXPECT_EQ(streams.size(), 1U);
+}
+
+TEST_F(TcpStreamsTest, WhoeverForgesAFirstPacketBeginsNothing) {
+    auto phone = connected();
+    auto forged = phone;
+    forged.next = {SequenceNumber{5}, SequenceNumber{5}};
+    const auto established = static_cast<TcpState>(3);
+    ask(forged, FlowStanding::helped, established);
+    answer(forged, established);
+    EXPECT_EQ(verdict(say(phone, kThere, kInvite)).payload, edited(kInvite));
+}
+
+TEST_F(TcpStreamsTest, AScanTakesThePlaceOfNoneThatSpeaks) {
+    auto phone = connected(Kind::mapped);
+    for (std::size_t i = 0; i < TcpStreams::kMostOpening + 10; ++i) {
+        auto one = line(Kind::mapped, "10.1." + std::to_string(i / 250) + "." +
+                                          std::to_string(i % 250 + 1) + ":40000");
+        answer(one);
+    }
+    EXPECT_EQ(streams.size(), TcpStreams::kMostOpening + 1);
+    EXPECT_EQ(streams.forgotten(), 0U);
+    verdicts.send();
+    EXPECT_THAT(world.file, ElementsAre(Key(phone.flow.original))) << "none of them is on file";
+    EXPECT_EQ(verdict(say(phone, kThere, kInvite)).payload, edited(kInvite));
+}
+
+TEST_F(TcpStreamsTest, OneThatIsNotSipIsNotLookedAtAgain) {
+    auto phone = connected(Kind::mapped);
+    say(phone, kThere, "GET / HTTP/1.1\r\n\r\n");
+    verdicts.send();
+    const auto on_file = world.file;
+    for (int i = 0; i < 500; ++i)
+        EXPECT_EQ(verdict(say(phone, kThere, std::string(1000, 'x'))).way, Way::pass);
+    verdicts.send();
+    EXPECT_EQ(world.file, on_file);
+    EXPECT_EQ(streams.count(StreamEvent::over_limit), 0U);
+}
+
+TEST_F(TcpStreamsTest, WhereNewsWereLostPlacesOfFlowsThatAreGoneAreForgotten) {
+    const auto gone = connected(Kind::mapped);
+    const auto there = connected(Kind::mapped, "192.168.77.3:40000");
+    restart();
+    world.entries.erase(gone.flow.original);
+    streams.prune();
+    verdicts.send();
+    EXPECT_THAT(world.file, ElementsAre(Key(there.flow.original)));
+    EXPECT_EQ(world.file, saved());
+}
+
 // --- helpers that are not needed ----------------------------------------------------------------
 
 TEST_F(TcpStreamsTest, OneThatIsNotSipLosesItsHelper) {
