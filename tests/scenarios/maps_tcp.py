@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab import scenario
 
-NEEDS = {"maps", "cthelper"}
+NEEDS = {"maps", "expectations"}
 TIMEOUT = 600
 
 
