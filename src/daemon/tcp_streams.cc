@@ -112,8 +112,9 @@ void TcpStreams::take(const netfilter::QueuedPacket& queued, const PacketView& v
     Host host(*this, connection, turn);
     const auto verdicts = connection.stream.take(flow.direction, segment, id, turn.now, host);
     carry_out(connection, verdicts, turn);
-    connection.is_over =
-        connection.stream.is_done() && connection.held.empty() && !segment.payload.empty();
+    // Where numbers are adjusted, what comes again goes on being looked at.
+    connection.is_over = connection.stream.is_done() && connection.held.empty() &&
+                         connection.shifts == SequenceShifts{} && !segment.payload.empty();
     forget_some(at, turn.verdicts);
 }
 
