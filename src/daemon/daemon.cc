@@ -64,24 +64,6 @@ tl::unexpected<std::vector<std::string>> fault(const Error& error) {
 
 }  // namespace
 
-class Daemon::QueueVerdicts : public Verdicts {
-  public:
-    explicit QueueVerdicts(Daemon& daemon) : daemon_(daemon) {}
-
-    void accept(netfilter::PacketId id, const netfilter::FlowChange& change) override {
-        daemon_.queue_.accept(id, change);
-    }
-    void accept(netfilter::PacketId id, std::span<const std::uint8_t> packet,
-                const netfilter::FlowChange& change) override {
-        daemon_.queue_.accept(id, packet, change);
-    }
-    void drop(netfilter::PacketId id) override { daemon_.queue_.drop(id); }
-    void send() override { daemon_.flush_verdicts(); }
-
-  private:
-    Daemon& daemon_;
-};
-
 Daemon::Daemon(std::string config_file, config::Configuration configuration, ChosenMode mode,
                control::Server control, netfilter::Queue queue, Wiring wiring, KernelEvents events,
                TcpStreams streams, std::string boot)
@@ -317,7 +299,7 @@ void Daemon::handle(const netfilter::QueuedPacket& queued, Time now) {
         return;
     }
     if (view->tuple.transport == Transport::tcp) {
-        QueueVerdicts verdicts(*this);
+        auto verdicts = stream_verdicts();
         streams_.take(queued, *view, *found.flow, stream_turn(verdicts, now));
         return;
     }
@@ -332,6 +314,10 @@ Decision Daemon::judge(const Packet& packet, std::uint32_t mark, Time now) {
     if (is_failure(decision.reason)) note_failure(packet, decision, now);
     to_close_.insert(to_close_.end(), decision.close.begin(), decision.close.end());
     return decision;
+}
+
+QueueVerdicts Daemon::stream_verdicts() {
+    return {queue_, [this] { flush_verdicts(); }};
 }
 
 TcpStreams::Turn Daemon::stream_turn(Verdicts& verdicts, Time now) {
@@ -360,7 +346,7 @@ std::optional<std::string> Daemon::edit(const KnownFlow& flow, FlowDirection dir
 
 void Daemon::expire_streams(Time now) {
     if (!streams_.next_due() || *streams_.next_due() > now) return;
-    QueueVerdicts verdicts(*this);
+    auto verdicts = stream_verdicts();
     streams_.expire(stream_turn(verdicts, now));
     send_verdicts();
 }
@@ -443,9 +429,9 @@ void Daemon::heed_ended_flows(Time now) {
     std::erase_if(news.ended, [this](const FlowTuples& flow) {
         return streams_.knows(flow.original) && wiring_.flows->is_there(flow);
     });
-    QueueVerdicts verdicts(*this);
+    auto verdicts = stream_verdicts();
     for (const auto& flow : news.ended)
-        streams_.note_ended(flow.original, stream_turn(verdicts, now));
+        streams_.note_ended(flow.original, verdicts);
     engine_.note_ended(news.ended);
     if (news.lost) {
         engine_.doubt_connections();

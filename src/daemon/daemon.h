@@ -41,7 +41,6 @@ class Daemon {
         netfilter::Events ended_flows;
     };
     [[nodiscard]] static Result<KernelEvents> listen();
-    class QueueVerdicts;
 
     Daemon(std::string config_file, config::Configuration configuration, ChosenMode mode,
            control::Server control, netfilter::Queue queue, Wiring wiring, KernelEvents events,
@@ -57,6 +56,7 @@ class Daemon {
     void learn_foreign_endpoints(Time now);
     [[nodiscard]] Result<void> serve_queue();
     void handle(const netfilter::QueuedPacket& queued, Time now);
+    [[nodiscard]] QueueVerdicts stream_verdicts();
     [[nodiscard]] TcpStreams::Turn stream_turn(Verdicts& verdicts, Time now);
     [[nodiscard]] std::optional<std::string> edit(const KnownFlow& flow, FlowDirection direction,
                                                   std::string_view message, Time now);

@@ -139,14 +139,13 @@ FoundFlow MapFlows::find(const netfilter::QueuedPacket& queued, const PacketView
 FoundFlow MapFlows::find_connection(const Tuple& packet, const TcpSegment& segment) {
     const auto entry = kernel_->find(packet);
     if (!entry) return failed(entry.error());
-    if (*entry) return connection(**entry, packet, segment);
+    if (*entry) return follow(**entry, packet, segment);
     if (!segment.syn || segment.ack) return {};
     return {KnownFlow{{packet, packet.reversed()}, FlowDirection::original, FlowStanding::first, 0},
             ""};
 }
 
-FoundFlow MapFlows::connection(const FlowEntry& entry, const Tuple& packet,
-                               const TcpSegment& segment) {
+FoundFlow MapFlows::follow(const FlowEntry& entry, const Tuple& packet, const TcpSegment& segment) {
     const auto sides = sides_of(entry.tuples);
     if (!sides) return {};
     const auto* way = find_outside(outside_, sides->outside.address);

@@ -64,17 +64,17 @@ class MapFlows : public FlowSource {
     [[nodiscard]] Result<void> set_forwards(
         const std::vector<netfilter::PortForward>& forwards) override;
     [[nodiscard]] Result<void> keep_up(Time now) override;
-    /// Their mappings. Who is mapped already keeps what it has.
     /// By the settings: an address that changes wants a change of those.
     [[nodiscard]] Result<bool> has_address(const IpAddress& outside) override {
         return find_outside(outside_, outside) != nullptr;
     }
+    /// Their mappings. Who is mapped already keeps what it has.
     [[nodiscard]] MadeFlows make_flows(std::span<const FlowTuples> flows, Time now) override;
     [[nodiscard]] bool is_there(const FlowTuples& flow) override;
 
   private:
-    [[nodiscard]] FoundFlow connection(const FlowEntry& entry, const Tuple& packet,
-                                       const TcpSegment& segment);
+    [[nodiscard]] FoundFlow follow(const FlowEntry& entry, const Tuple& packet,
+                                   const TcpSegment& segment);
     [[nodiscard]] Result<bool> make_flow(const FlowTuples& flow, Time now);
     [[nodiscard]] FoundFlow confirmed(const FlowEntry& entry, const Tuple& packet,
                                       const MediaTable& media, Time now);

@@ -157,10 +157,10 @@ void TcpStreams::forget_some(Connections::iterator present, Verdicts& verdicts) 
 void TcpStreams::forget(Connections::iterator at, Verdicts& verdicts) {
     if (!needs_nothing(*at)) ++forgotten_;
     const auto name = at->flow.tuples.original;
-    const bool is_on_file = !at->has_helper && at->stored != StreamMemo{};
+    const bool was_on_file = is_on_file(*at);
     const auto memo = at->stored;
     erase(at, verdicts);
-    if (!is_on_file || recalled_.size() >= kMostStreams) return;
+    if (!was_on_file || recalled_.size() >= kMostStreams) return;
     recalled_[name] = memo;
     changes_[name] = memo;
 }
@@ -201,6 +201,11 @@ TcpStreams::Connections::iterator TcpStreams::find(const netfilter::QueuedPacket
     return opening_.begin();
 }
 
+/// It comes with the packet, or has to be asked for.
+Result<FlowEntry> TcpStreams::entry_of(const netfilter::QueuedPacket& queued, const Tuple& flow) {
+    return queued.flow ? Result<FlowEntry>(*queued.flow) : kernel_->find(flow);
+}
+
 /// An entry is used again for the next connection between its ends if the one before was reset by who did not open it
 /// (nf_conntrack_tcp_packet), with all that is in it.
 void TcpStreams::take_back_shifts(const Connection& connection,
@@ -208,7 +213,7 @@ void TcpStreams::take_back_shifts(const Connection& connection,
     const auto& name = connection.flow.tuples.original;
     const auto& flow = connection.flow;
     if (flow.standing == FlowStanding::first) return;
-    const auto entry = queued.flow ? Result<FlowEntry>(*queued.flow) : kernel_->find(name);
+    const auto entry = entry_of(queued, name);
     if (!entry || entry->shifts == SequenceShifts{}) return;
     const auto memo = connection.has_helper ? std::optional(StreamMemo{}) : std::nullopt;
     const auto done = kernel_->shift(name, {}, memo);
@@ -218,7 +223,7 @@ void TcpStreams::take_back_shifts(const Connection& connection,
 /// One that was followed before, by this process or another.
 void TcpStreams::resume(Connection& connection, const netfilter::QueuedPacket& queued) {
     const auto& name = connection.flow.tuples.original;
-    auto entry = queued.flow ? Result<FlowEntry>(*queued.flow) : kernel_->find(name);
+    auto entry = entry_of(queued, name);
     if (!entry) return;
     if (!connection.has_helper) {
         const auto recalled = recalled_.find(name);
@@ -230,9 +235,9 @@ void TcpStreams::resume(Connection& connection, const netfilter::QueuedPacket& q
     connection.was_edited = entry->memo != StreamMemo{};  // nobody knows
 }
 
-void TcpStreams::note_ended(const Tuple& flow, const Turn& turn) {
+void TcpStreams::note_ended(const Tuple& flow, Verdicts& verdicts) {
     const auto known = by_flow_.find(flow);
-    if (known != by_flow_.end()) erase(known->second, turn.verdicts);
+    if (known != by_flow_.end()) erase(known->second, verdicts);
     if (recalled_.erase(flow) != 0) changes_[flow] = std::nullopt;
 }
 
@@ -243,21 +248,18 @@ void TcpStreams::restore(std::span<const SavedStream> streams) {
 }
 
 void TcpStreams::prune() {
-    for (const auto& [flow, memo] : std::exchange(recalled_, {})) {
-        if (kernel_->find(flow)) {
-            recalled_[flow] = memo;
-        } else {
-            changes_[flow] = std::nullopt;
-        }
-    }
+    std::erase_if(recalled_, [this](const auto& place) {
+        const bool is_gone = !kernel_->find(place.first);
+        if (is_gone) changes_[place.first] = std::nullopt;
+        return is_gone;
+    });
 }
 
 void TcpStreams::save(SavedState& state) const {
     for (const auto& [flow, memo] : recalled_)
         state.streams.push_back({flow, memo});
     for (const auto& one : streams_) {
-        if (one.has_helper || one.stored == StreamMemo{}) continue;
-        state.streams.push_back({one.flow.tuples.original, one.stored});
+        if (is_on_file(one)) state.streams.push_back({one.flow.tuples.original, one.stored});
     }
 }
 
@@ -318,8 +320,8 @@ void TcpStreams::answer(const Held& held, const SegmentVerdict& verdict, FlowCha
 }
 
 void TcpStreams::note_state(Connection& connection) {
-    const bool is_on_file = !connection.has_helper && connection.is_open && !connection.is_over;
-    if (const auto memo = connection.stream.memo(); is_on_file && memo != connection.stored) {
+    const bool has_place = !connection.has_helper && connection.is_open && !connection.is_over;
+    if (const auto memo = connection.stream.memo(); has_place && memo != connection.stored) {
         connection.stored = memo;
         changes_[connection.flow.tuples.original] = memo;
     }
@@ -354,7 +356,7 @@ void TcpStreams::erase(Connections::iterator at, Verdicts& verdicts) {
     for (const auto& [id, held] : at->held)
         verdicts.drop(held.id);
     if (at->due) due_.erase({*at->due, name});
-    if (!at->has_helper && at->stored != StreamMemo{}) changes_[name] = std::nullopt;
+    if (is_on_file(*at)) changes_[name] = std::nullopt;
     kept_ -= at->kept;
     by_flow_.erase(name);
     if (!at->is_open) {

@@ -52,6 +52,27 @@ class Verdicts : public Interface {
     virtual void send() = 0;
 };
 
+/// Those of a queue; `send` sends them.
+class QueueVerdicts : public Verdicts {
+  public:
+    QueueVerdicts(netfilter::Queue& queue, std::function<void()> send)
+        : queue_(queue), send_(std::move(send)) {}
+
+    void accept(netfilter::PacketId id, const netfilter::FlowChange& change) override {
+        queue_.accept(id, change);
+    }
+    void accept(netfilter::PacketId id, std::span<const std::uint8_t> packet,
+                const netfilter::FlowChange& change) override {
+        queue_.accept(id, packet, change);
+    }
+    void drop(netfilter::PacketId id) override { queue_.drop(id); }
+    void send() override { send_(); }
+
+  private:
+    netfilter::Queue& queue_;
+    std::function<void()> send_;
+};
+
 class TcpStreams {
   public:
     /// Connections that are followed; of more the one that was silent for longest is forgotten.
@@ -91,7 +112,7 @@ class TcpStreams {
         return by_flow_.contains(flow) || recalled_.contains(flow);
     }
     /// Conntrack knows this flow (original tuple) no more.
-    void note_ended(const Tuple& flow, const Turn& turn);
+    void note_ended(const Tuple& flow, Verdicts& verdicts);
 
     /// Of a state file: those whose flows are no more are left out.
     void restore(std::span<const SavedStream> streams);
@@ -141,6 +162,11 @@ class TcpStreams {
     void take_back_shifts(const Connection& connection, const netfilter::QueuedPacket& queued,
                           const Turn& turn);
     void resume(Connection& connection, const netfilter::QueuedPacket& queued);
+    [[nodiscard]] Result<FlowEntry> entry_of(const netfilter::QueuedPacket& queued,
+                                             const Tuple& flow);
+    [[nodiscard]] static bool is_on_file(const Connection& connection) {
+        return !connection.has_helper && connection.stored != StreamMemo{};
+    }
     void carry_out(Connection& connection, const std::vector<SegmentVerdict>& verdicts,
                    const Turn& turn);
     void answer(const Held& held, const SegmentVerdict& verdict, netfilter::FlowChange& change,

@@ -143,27 +143,11 @@ class Editor {
                 say, daemon::now_by_clock()};
     }
 
-    class Verdicts : public daemon::Verdicts {
-      public:
-        explicit Verdicts(netfilter::Queue& queue) : queue_(queue) {}
-        void accept(netfilter::PacketId id, const netfilter::FlowChange& change) override {
-            queue_.accept(id, change);
-        }
-        void accept(netfilter::PacketId id, std::span<const std::uint8_t> packet,
-                    const netfilter::FlowChange& change) override {
-            queue_.accept(id, packet, change);
-        }
-        void drop(netfilter::PacketId id) override { queue_.drop(id); }
-        void send() override {
-            if (auto sent = queue_.flush(); !sent) say(sent.error().text());
-        }
-
-      private:
-        netfilter::Queue& queue_;
-    };
-
     netfilter::Queue queue_;
-    Verdicts verdicts_{queue_};
+    daemon::QueueVerdicts verdicts_{queue_, [this] {
+                                        if (auto sent = queue_.flush(); !sent)
+                                            say(sent.error().text());
+                                    }};
     daemon::TcpStreams streams_;
     Adjustment adjustment_;
     std::unordered_map<Tuple, SequenceShifts> shifts_;

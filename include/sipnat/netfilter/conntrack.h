@@ -68,8 +68,8 @@ class Conntrack {
     [[nodiscard]] Result<void> prolong(const Tuple& original, std::uint32_t seconds);
 
     /// What the kernel adds to the numbers of a TCP flow's directions from now on, all of it, and with it the memo,
-    /// if the flow has our helper. Its window tracking takes them for granted from then on: that compares positions of two countings
-    /// (nf_ct_seq_offset). Code ENOENT: none.
+    /// if the flow has our helper. Its window tracking takes them for granted from then on: that compares positions
+    /// of two countings (nf_ct_seq_offset). Code ENOENT: none.
     [[nodiscard]] Result<void> shift(const Tuple& original, const SequenceShifts& shifts,
                                      const std::optional<StreamMemo>& memo);
 

@@ -12,6 +12,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
+/// A phone's message, after invite(), that went on while nobody looked.
+void miss(Connected& lab, const std::string& text) {
+    auto& says = lab.from(kThere).says;
+    lab.from(kBack).receive(length(says) + lab.kernel[0].after, text, false);
+    says += text;
+}
+
 TEST(StreamMemo, ANewProcessGoesOnAtTheNextMessage) {
     Connected lab;
     lab.say(kThere, invite());
@@ -61,10 +68,7 @@ TEST(StreamMemo, AStreamThatWentOnWithoutUsIsNotLookedAt) {
     lab.say(kThere, invite());
     lab.acknowledge(kThere);
     lab.restart();
-    auto& sender = lab.from(kThere);
-    const auto missed = length(sender.says);
-    sender.says += info();
-    lab.from(kBack).receive(missed + lab.kernel[0].after, info(), false);
+    miss(lab, info());
     lab.acknowledge(kThere);
     lab.say(kThere, invite());
     EXPECT_TRUE(lab.finish(kThere));
@@ -78,8 +82,8 @@ TEST(StreamMemo, EvenIfTheReceiverSaysNothing) {
     lab.acknowledge(kThere);
     lab.restart();
     auto& sender = lab.from(kThere);
-    sender.says += info() + invite();
-    lab.from(kBack).receive(length(invite()) + lab.kernel[0].after, info(), false);
+    miss(lab, info());
+    sender.says += invite();
     const auto begin = length(invite() + info());
     lab.send(kThere, begin, length(sender.says));
     EXPECT_EQ(lab.held(), 1U);

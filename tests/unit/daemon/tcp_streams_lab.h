@@ -177,6 +177,13 @@ class TcpStreamsLab : public testing::Test {
         return made;
     }
     /// SYN and SYN-ACK.
+    /// With a message that grew, and is acknowledged.
+    Line edited_once(Kind kind) {
+        auto made = connected(kind);
+        say(made, kThere, kInvite);
+        acknowledge(made, kThere);
+        return made;
+    }
     void connect(Line& line) {
         ask(line);
         answer(line);

@@ -205,9 +205,7 @@ TEST_F(TcpStreamsTest, ChangesAreGivenOnce) {
 
 TEST_F(TcpStreamsTest, AnotherProcessGoesOnAtTheNextMessage) {
     for (const auto kind : {Kind::helped, Kind::expected, Kind::mapped}) {
-        auto phone = connected(kind);
-        say(phone, kThere, kInvite);
-        acknowledge(phone, kThere);
+        auto phone = edited_once(kind);
         const auto file = saved();
         restart();
         EXPECT_EQ(streams.size(), 0U);
@@ -236,7 +234,7 @@ TEST_F(TcpStreamsTest, OneThatEndedIsTakenOffTheFileAndWhatIsHeldIsDropped) {
         auto phone = connected(kind);
         const auto part = say(phone, kThere, kInvite.substr(0, 30));
         verdicts.send();
-        streams.note_ended(phone.flow.original, turn());
+        streams.note_ended(phone.flow.original, verdicts);
         EXPECT_EQ(verdict(part).way, Way::drop);
         EXPECT_EQ(streams.size(), 0U);
         EXPECT_FALSE(streams.next_due());
@@ -251,7 +249,7 @@ TEST_F(TcpStreamsTest, OneThatEndedIsTakenOffTheFileAndWhatIsHeldIsDropped) {
 TEST_F(TcpStreamsTest, OneThatEndsBeforeItIsSeenAgainIsTakenOffTheFile) {
     const auto phone = connected(Kind::mapped);
     restart();
-    streams.note_ended(phone.flow.original, turn());
+    streams.note_ended(phone.flow.original, verdicts);
     verdicts.send();
     EXPECT_THAT(world.file, IsEmpty());
     EXPECT_THAT(saved(), IsEmpty());
@@ -259,9 +257,7 @@ TEST_F(TcpStreamsTest, OneThatEndsBeforeItIsSeenAgainIsTakenOffTheFile) {
 
 TEST_F(TcpStreamsTest, AFirstPacketBeginsAnew) {
     for (const auto kind : {Kind::helped, Kind::expected, Kind::mapped}) {
-        auto phone = connected(kind);
-        say(phone, kThere, kInvite);
-        acknowledge(phone, kThere);
+        auto phone = edited_once(kind);
         const auto part = say(phone, kThere, kInvite.substr(0, 30));
         auto next = line(kind);
         next.next = next.acknowledged = {SequenceNumber{70000}, SequenceNumber{80000}};
@@ -274,7 +270,7 @@ TEST_F(TcpStreamsTest, AFirstPacketBeginsAnew) {
         EXPECT_EQ(verdict(say(next, kThere, kInvite)).payload, edited(kInvite));
         ASSERT_THAT(world.shifts, SizeIs(1));
         EXPECT_EQ(world.shifts[0].shifts[0], (SequenceShift{SequenceNumber{70000}, 0, 4}));
-        streams.note_ended(next.flow.original, turn());
+        streams.note_ended(next.flow.original, verdicts);
     }
 }
 
@@ -291,9 +287,7 @@ TEST_F(TcpStreamsTest, AFirstPacketBeginsAnewWhateverIsOnFile) {
 
 TEST_F(TcpStreamsTest, AnEntryThatIsUsedAgainAdjustsNothingOfTheConnectionBefore) {
     for (const auto kind : {Kind::helped, Kind::expected, Kind::mapped}) {
-        auto phone = connected(kind);
-        say(phone, kThere, kInvite);
-        acknowledge(phone, kThere);
+        auto phone = edited_once(kind);
         auto next = phone;
         next.next = next.acknowledged = {SequenceNumber{70000}, SequenceNumber{80000}};
         world.shifts.clear();
@@ -305,7 +299,7 @@ TEST_F(TcpStreamsTest, AnEntryThatIsUsedAgainAdjustsNothingOfTheConnectionBefore
         say_early(next, kThere, "");
         EXPECT_EQ(verdict(say(next, kThere, kInvite)).payload, edited(kInvite));
         EXPECT_EQ(world.shifts.back().shifts[0], (SequenceShift{SequenceNumber{70000}, 0, 4}));
-        streams.note_ended(next.flow.original, turn());
+        streams.note_ended(next.flow.original, verdicts);
     }
 }
 
@@ -355,6 +349,17 @@ TEST_F(TcpStreamsTest, OneThatIsNotSipIsNotLookedAtAgain) {
     verdicts.send();
     EXPECT_EQ(world.file, on_file);
     EXPECT_EQ(streams.count(StreamEvent::over_limit), 0U);
+}
+
+TEST_F(TcpStreamsTest, OneWhoseNumbersAreAdjustedIsLookedAtForWhatComesAgain) {
+    auto phone = edited_once(Kind::mapped);
+    world.refuses_shifts = true;
+    say(phone, kBack, kInvite);
+    say(phone, kThere, kInvite);
+    EXPECT_EQ(verdict(say_again(phone, kThere, kInvite)).way, Way::pass) << "given up, both ways";
+    const auto late = verdict(say_early(phone, kThere, kInvite, -2 * std::ssize(kInvite)));
+    EXPECT_EQ(late.way, Way::replace) << "it goes through the step";
+    EXPECT_EQ(late.payload, "");
 }
 
 TEST_F(TcpStreamsTest, WhereNewsWereLostPlacesOfFlowsThatAreGoneAreForgotten) {
@@ -407,7 +412,7 @@ TEST_F(TcpStreamsTest, WithoutAHelperOfItsOwnItStays) {
         EXPECT_FALSE(verdict(end_reading(phone)).change.loses_helper);
         EXPECT_EQ(streams.size(), 1U);
         EXPECT_THAT(saved(), SizeIs(1));
-        streams.note_ended(phone.flow.original, turn());
+        streams.note_ended(phone.flow.original, verdicts);
     }
 }
 
@@ -456,7 +461,7 @@ TEST_F(TcpStreamsTest, OfTooManyOfAHostItsOwnIsForgotten) {
     EXPECT_EQ(verdict(part).way, Way::drop);
     EXPECT_EQ(verdict(others).way, Way::held);
 
-    streams.note_ended(line(Kind::helped, "192.168.77.2:10000").flow.original, turn());
+    streams.note_ended(line(Kind::helped, "192.168.77.2:10000").flow.original, verdicts);
     connected(Kind::helped, "192.168.77.2:10000");
     EXPECT_EQ(streams.forgotten(), 1U) << "one that ended counts no more";
 }
@@ -489,7 +494,7 @@ TEST_F(TcpStreamsTest, OfTooManyBytesTheOneThatWasSilentForLongestIsForgotten) {
     EXPECT_EQ(verdict(held[2]).way, Way::held);
 
     for (std::size_t i = 1; i <= 10; ++i)
-        streams.note_ended(lines[i].flow.original, turn());
+        streams.note_ended(lines[i].flow.original, verdicts);
     for (int i = 0; i < 10; ++i)
         fill();
     EXPECT_EQ(streams.forgotten(), 1U) << "those that ended keep nothing";
@@ -497,9 +502,7 @@ TEST_F(TcpStreamsTest, OfTooManyBytesTheOneThatWasSilentForLongestIsForgotten) {
 
 TEST_F(TcpStreamsTest, AForgottenOneIsFoundAgainWithItsNextPacket) {
     for (const auto kind : {Kind::helped, Kind::expected, Kind::mapped}) {
-        auto phone = connected(kind);
-        say(phone, kThere, kInvite);
-        acknowledge(phone, kThere);
+        auto phone = edited_once(kind);
         const auto part = say_early(phone, kThere, kInvite.substr(0, 30));
         fill_host("192.168.77.2");
         EXPECT_EQ(verdict(part).way, Way::drop);
@@ -511,7 +514,7 @@ TEST_F(TcpStreamsTest, AForgottenOneIsFoundAgainWithItsNextPacket) {
         ASSERT_THAT(world.shifts, SizeIs(1));
         EXPECT_EQ(world.shifts[0].shifts[0].before, 4);
         EXPECT_EQ(streams.count(StreamEvent::lost_track), 0U);
-        streams.note_ended(phone.flow.original, turn());
+        streams.note_ended(phone.flow.original, verdicts);
         verdicts.send();
         EXPECT_THAT(world.file, IsEmpty());
     }
@@ -523,7 +526,7 @@ TEST_F(TcpStreamsTest, AForgottenOneThatEndsIsTakenOffTheFile) {
     EXPECT_EQ(streams.forgotten(), 1U);
     verdicts.send();
     EXPECT_THAT(world.file, ElementsAre(Key(phone.flow.original)));
-    streams.note_ended(phone.flow.original, turn());
+    streams.note_ended(phone.flow.original, verdicts);
     verdicts.send();
     EXPECT_THAT(world.file, IsEmpty());
     EXPECT_THAT(saved(), IsEmpty());
